@@ -38,10 +38,12 @@ EVENT_ROLES: dict[str, str] = {"update_notice": "the user was told of a newer ve
 
 # Columns that every view has. An attribute of the same name would make a query ambiguous.
 CORE = frozenset(
-    ["application", "user_id", "session_id", "application_version", "start_time", "end_time", "ingestion_time"]
-    + ["duration_ms", "clock_suspect", "month", "undeclared", "attributes", "events", "spans", "type", "time"]
-    + ["role", "session"]
-)
+    {
+        "application", "user_id", "session_id", "application_version", "start_time", "end_time", "ingestion_time",
+        "duration_ms", "clock_suspect", "month", "undeclared", "attributes", "events", "spans", "type", "time",
+        "role", "session",
+    }
+)  # fmt: skip
 
 WRITTEN = {str: "text in quotes", int: "a whole number", bool: "true or false", dict: "a table", list: "a list"}
 APPLICATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
