@@ -1,0 +1,171 @@
+"""The Delta table of an application, and nothing else about it: its schema, its commits, its files."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from ingest.registry import Application, Field, Kind
+
+__all__ = ["Overtaken", "TableError", "TableFile", "append", "files", "load", "load_or_create", "schema", "sequence"]
+
+UTC = pa.timestamp("us", tz="UTC")
+ARROW: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamp": UTC,
+}
+# The transaction identifier under which every writer numbers its commits.
+COMPACT = "compact"
+
+
+class Overtaken(Exception):
+    """Another writer's commit came first. Open the table again and start the chunk over."""
+
+
+class TableError(Exception):
+    """The table and the registry contradict each other; the text names the column, both types and the remedy."""
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A data file of a table: its path below the table, its size in bytes and its rows. It never changes."""
+
+    path: str
+    bytes: int
+    rows: int
+
+
+def fields(declared: Mapping[str, Field]) -> pa.DataType:
+    """The struct of declared attributes. Removed ones keep their column: old rows have values in it."""
+    return pa.struct([(field.name, ARROW[field.type]) for field in declared.values()])
+
+
+def union(kinds: Mapping[str, Kind]) -> pa.DataType:
+    """One struct for the attributes of all types of event, or of span: the registry allows one type a name."""
+    return fields({field.name: field for kind in kinds.values() for field in kind.attributes.values()})
+
+
+def schema(application: Application) -> pa.Schema:
+    """Columns of the table, by the registry. A struct without fields is left out: Parquet cannot hold one."""
+    columns: list[tuple[str, pa.DataType]] = [
+        ("session_id", pa.string()),
+        ("user_id", pa.string()),
+        ("application_version", pa.string()),
+        ("start_time", UTC),
+        ("end_time", UTC),
+        ("ingestion_time", UTC),
+        ("clock_suspect", pa.bool_()),
+        ("month", pa.string()),
+        ("attributes", fields(application.attributes)),
+        ("events", _list([("type", pa.string()), ("time", UTC)], union(application.events))),
+        ("spans", _list([("type", pa.string()), ("start_time", UTC), ("end_time", UTC)], union(application.spans))),
+        ("undeclared", pa.list_(pa.string())),
+    ]
+    return pa.schema([(name, kind) for name, kind in columns if kind != pa.struct([])])
+
+
+def _list(core: list[tuple[str, pa.DataType]], attributes: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.struct([*core, ("attributes", attributes)] if attributes.num_fields else core))
+
+
+def uri(bucket: str, application: str) -> str:
+    """Where the table lies, as deltalake wants it: a path for a local directory, the URL otherwise."""
+    parts = urlsplit(bucket)
+    if parts.scheme in ("", "file"):
+        root = Path(unquote(parts.path)) if parts.scheme else Path(bucket)
+        return str(root.absolute() / "tables" / application)
+    return f"{bucket.rstrip('/')}/tables/{application}"
+
+
+def load(bucket: str, application: str) -> DeltaTable | None:
+    """The table as it stands now, or None before the first compaction."""
+    try:
+        return DeltaTable(uri(bucket, application))
+    except TableNotFoundError:
+        return None
+
+
+def load_or_create(bucket: str, application: Application) -> DeltaTable:
+    """The table, created empty first: of two writers that race to create it by writing, both can succeed."""
+    table = load(bucket, application.id)
+    if table is None:
+        with suppress(CommitFailedError, DeltaError):  # another writer was first; its table is as good
+            DeltaTable.create(uri(bucket, application.id), schema(application), partition_by=["month"], mode="error")
+        table = DeltaTable(uri(bucket, application.id))
+    _check(table, application)
+    return table
+
+
+def _check(table: DeltaTable, application: Application) -> None:
+    """Refuses a registry that gives a column another type than the table has."""
+    there = pa.schema(table.schema().to_arrow())
+    faults = [
+        f"{application.id}: {path} is {old} in the table but {new} in the registry; restore the old type, "
+        "or declare the new one under another name and mark the old one removed = true"
+        for column in schema(application)
+        if column.name in there.names
+        for path, old, new in _differences(column.name, there.field(column.name).type, column.type)
+    ]
+    if faults:
+        raise TableError("\n".join(faults))
+
+
+def _differences(path: str, old: pa.DataType, new: pa.DataType) -> Iterable[tuple[str, pa.DataType, pa.DataType]]:
+    if pa.types.is_struct(new) and pa.types.is_struct(old):
+        for field in new:
+            index = old.get_field_index(field.name)
+            if index >= 0:
+                yield from _differences(f"{path}.{field.name}", old.field(index).type, field.type)
+    elif pa.types.is_list(new) and pa.types.is_list(old):
+        yield from _differences(path, old.value_type, new.value_type)
+    elif old != new:
+        yield path, old, new
+
+
+def sequence(table: DeltaTable) -> int:
+    """The number of the last commit that this handle has seen."""
+    return table.transaction_version(COMPACT) or 0
+
+
+def append(table: DeltaTable, rows: pa.Table, number: int, note: Mapping[str, str]) -> None:
+    """Adds rows in one commit that carries `number`, through the handle that `number` - 1 was read from.
+
+    Raises `Overtaken` when another commit came first. A retry inside the library would build on a fresh snapshot and
+    accept a number twice, so it has none.
+    """
+    try:
+        write_deltalake(
+            table,
+            rows,
+            mode="append",
+            schema_mode="merge",
+            commit_properties=CommitProperties(
+                custom_metadata=dict(note),
+                max_commit_retries=0,
+                app_transactions=[Transaction(COMPACT, number)],
+            ),
+        )
+    except CommitFailedError as error:
+        raise Overtaken(str(error)) from error
+
+
+def files(table: DeltaTable) -> list[TableFile]:
+    """The data files of this version of the table."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    return [
+        TableFile(path=unquote(path), bytes=size, rows=rows)
+        for path, size, rows in zip(
+            actions["path"].to_pylist(),
+            actions["size_bytes"].to_pylist(),
+            actions["num_records"].to_pylist(),
+            strict=True,
+        )
+    ]

@@ -1,0 +1,247 @@
+"""DuckDB over local copies of the tables: the views that report authors see.
+
+A public warehouse shows what may reach a page: in `user_id` an opaque number made for this build, null for CI runs
+(they are not people), and in place of free text only that there was some. A private one shows everything.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import obstore
+import pyarrow as pa
+from obstore.store import ObjectStore
+
+from ingest.registry import ROLES, Application, Field, Kind
+from reports import table
+from reports.mirror import mirror
+
+__all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
+
+# The reserved application of `abaculus probe`; reports leave it out.
+PROBE = "abaculus-probe"
+SQL = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
+# View -> whether its rows are people's.
+VIEWS = {"sessions": True, "events": True, "spans": True, "releases": False, "pipeline": False}
+# How many of the newest ledger entries the `pipeline` view reads: about a month of hourly runs.
+LEDGER = 750
+
+Columns = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Local copies of one state of the bucket: table files by application, releases, ledger entries (newest last)."""
+
+    registry: Mapping[str, Application]
+    files: Mapping[str, list[Path]]
+    releases: list[dict[str, Any]]
+    ledger: list[dict[str, Any]]
+
+
+def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) -> Snapshot:
+    """Brings what is new in the bucket to this machine and says where it lies."""
+    files: dict[str, list[Path]] = {}
+    for id in registry:
+        if id == PROBE:
+            continue
+        handle = table.load(bucket, id)
+        found = [] if handle is None else table.files(handle)
+        files[id] = mirror(store, bucket, [(f"tables/{id}/{file.path}", file.bytes) for file in found])
+    releases = [
+        {"application": path.stem, **release}
+        for path in mirror(store, bucket, _list(store, "releases/"))
+        for release in json.loads(path.read_bytes())
+    ]
+    ledger = [json.loads(path.read_bytes()) for path in mirror(store, bucket, _list(store, "ledger/")[-LEDGER:])]
+    return Snapshot(registry, files, releases, ledger)
+
+
+def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
+    return sorted((meta["path"], meta["size"]) for page in obstore.list(store, prefix) for meta in page)
+
+
+def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection with the views `sessions`, `events`, `spans`, `releases` and `pipeline`, locked down.
+
+    It reads the snapshot's files and nothing else. Columns of all applications are united by name.
+    """
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    salt = secrets.token_hex(16)
+    parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": []}
+    for id, files in snapshot.files.items():
+        source = _Source(connection, snapshot.registry[id], files, None if private else salt)
+        parts["sessions"].append(_select(source.sessions(), source.relation))
+        parts["events"].append(_items(source, "events"))
+        parts["spans"].append(_items(source, "spans"))
+    for name, selects in parts.items():
+        connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
+    _static(connection, "releases", snapshot.releases)
+    _static(connection, "pipeline", [_run(entry) for entry in snapshot.ledger])
+    directories = sorted({str(path.parent) for files in snapshot.files.values() for path in files})
+    connection.execute("SET allowed_directories = $1", [directories])
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+STATIC: dict[str, pa.Schema] = {
+    "releases": pa.schema([("application", pa.string()), ("version", pa.string()), ("released", pa.timestamp("us"))]),
+    "pipeline": pa.schema(
+        [
+            ("run", pa.string()),
+            ("started", pa.timestamp("us")),
+            ("ended", pa.timestamp("us")),
+            ("succeeded", pa.bool_()),
+        ]
+    ),
+}
+
+
+def _static(connection: duckdb.DuckDBPyConnection, name: str, rows: list[dict[str, Any]]) -> None:
+    schema = STATIC[name]
+    columns = ", ".join(f"{quote(field.name)}::{_STATIC_SQL[field.type]} AS {field.name}" for field in schema)
+    texts = pa.table(
+        {field.name: pa.array([_text(row.get(field.name)) for row in rows], pa.string()) for field in schema}
+    )
+    connection.register("incoming", texts)
+    connection.execute(f"CREATE TABLE {name} AS SELECT {columns} FROM incoming")
+    connection.unregister("incoming")
+
+
+_STATIC_SQL = {pa.string(): "VARCHAR", pa.timestamp("us"): "TIMESTAMPTZ::TIMESTAMP", pa.bool_(): "BOOLEAN"}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _run(entry: dict[str, Any]) -> dict[str, Any]:
+    """What of a run may be public. How many sessions it counted is not: a quiet hour's run is one person's."""
+    return {**entry, "succeeded": entry.get("error") is None and entry.get("ended") is not None}
+
+
+class _Source:
+    """One application's table files, with an SQL expression for each column that the views have."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, application: Application, files: list[Path], salt: str | None
+    ) -> None:
+        self.application = application
+        self.salt = salt
+        if files:
+            listed = ", ".join(literal(str(path)) for path in files)
+            self.relation = (
+                f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
+                "hive_types = {'month': VARCHAR})"
+            )
+            columns = connection.sql(f"SELECT * FROM {self.relation} LIMIT 0").to_arrow_table().schema
+        else:
+            empty = f"empty_{len(application.id)}_{application.id.replace('-', '_')}"
+            connection.register("incoming", table.schema(application).empty_table())
+            connection.execute(f"CREATE TABLE {quote(empty)} AS FROM incoming")
+            connection.unregister("incoming")
+            self.relation = quote(empty)
+            columns = table.schema(application)
+        self.stored = {field.name: _members(field.type) for field in columns}
+
+    def user_id(self) -> str:
+        """Equal for the runs of one person, and of no use outside this build; null for CI runs."""
+        if self.salt is None:
+            return "user_id"
+        number = f"hash(user_id || {literal(self.salt)})"
+        ci = next((field for field in self.application.attributes.values() if field.role == "ci"), None)
+        if ci is None:
+            return number
+        return f"CASE WHEN coalesce({self.value('attributes', ci)}, false) THEN NULL ELSE {number} END"
+
+    def value(self, column: str, field: Field, item: str | None = None) -> str:
+        """A declared attribute; null where no file has it yet."""
+        kind = SQL[field.type]
+        if field.name not in self.stored.get(column, ()):
+            return f"NULL::{kind}"
+        expression = f"{item or column}.{'attributes.' if item else ''}{quote(field.name)}"
+        if field.type == "timestamp":
+            return f"{expression}::TIMESTAMP"
+        if field.free_text and self.salt is not None:
+            # Whoever invents people can write anything into it: no query sees it, so no page can show it.
+            return f"CASE WHEN {expression} IS NULL THEN NULL ELSE '(free text)' END"
+        return expression
+
+    def sessions(self) -> Columns:
+        columns: Columns = [
+            ("application", literal(self.application.id)),
+            ("user_id", self.user_id()),
+            *([] if self.salt is not None else [("session_id", "session_id")]),
+            ("application_version", "application_version"),
+            ("start_time", "start_time::TIMESTAMP"),
+            ("end_time", "end_time::TIMESTAMP"),
+            ("ingestion_time", "ingestion_time::TIMESTAMP"),
+            ("duration_ms", "(epoch_us(end_time) - epoch_us(start_time)) / 1000.0::DOUBLE"),
+        ]
+        by_role = {field.role: field for field in self.application.attributes.values() if field.role}
+        for role, (kind, _) in ROLES.items():
+            expression = self.value("attributes", by_role[role]) if role in by_role else f"NULL::{SQL[kind]}"
+            columns.append((role, expression))
+        for field in self.application.attributes.values():
+            if field.name.lower() not in ROLES:
+                columns.append((field.name, self.value("attributes", field)))
+        return columns
+
+
+def _members(kind: pa.DataType) -> set[str]:
+    """Names of the declared attributes inside a stored column."""
+    if pa.types.is_list(kind):
+        item = kind.value_type
+        index = item.get_field_index("attributes") if pa.types.is_struct(item) else -1
+        return set() if index < 0 else _members(item.field(index).type)
+    return {field.name for field in kind} if pa.types.is_struct(kind) else set()
+
+
+def _select(columns: Columns, relation: str) -> str:
+    selected = ", ".join(f"{expression} AS {quote(name)}" for name, expression in columns)
+    return f"SELECT {selected} FROM {relation} WHERE NOT clock_suspect"
+
+
+def _items(source: _Source, column: str) -> str:
+    """One row an event, or a span, with its session as a struct."""
+    kinds: Mapping[str, Kind] = getattr(source.application, column)
+    session = source.sessions()
+    packed = ", ".join(f"{quote(name)} := {expression}" for name, expression in session)
+    roles = "".join(f" WHEN {literal(kind.name)} THEN {literal(kind.role)}" for kind in kinds.values() if kind.role)
+    keep = {"application", "user_id", "session_id", "application_version"}
+    columns: Columns = [(name, expression) for name, expression in session if name in keep]
+    columns.append(("type", "item.type"))
+    if column == "events":
+        columns.append(("role", f"CASE item.type{roles} END" if roles else "NULL::VARCHAR"))
+        columns.append(("time", "item.time::TIMESTAMP"))
+    else:
+        columns += [
+            ("start_time", "item.start_time::TIMESTAMP"),
+            ("end_time", "item.end_time::TIMESTAMP"),
+            ("duration_ms", "(epoch_us(item.end_time) - epoch_us(item.start_time)) / 1000.0::DOUBLE"),
+        ]
+    declared = {field.name: field for kind in kinds.values() for field in kind.attributes.values()}
+    columns += [(name, source.value(column, field, "item")) for name, field in declared.items()]
+    columns.append(("session", f"struct_pack({packed})"))
+    return _select(columns, f"(SELECT *, unnest({column}) AS item FROM {source.relation})")
+
+
+def quote(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """An SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def describe(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Columns of a relation and their DuckDB types, in order."""
+    return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE {relation}").fetchall()}
