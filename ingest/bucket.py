@@ -15,10 +15,11 @@ class BucketError(Exception):
     """A bucket that cannot be opened, with what to do about it."""
 
 
-def open_bucket(url: str) -> ObjectStore:
+def open_bucket(url: str, *, retries: bool = True) -> ObjectStore:
     """The object store at `file:///…`, `s3://…`, `gs://…` or `az://…`, or in a local directory given by its path.
 
-    Credentials come from the environment, under the names that the cloud's own tools use.
+    Credentials come from the environment, under the names that the cloud's own tools use. Without `retries`, one call
+    is one request: the caller has a better idea of when to try again.
     Raises `BucketError` when the URL is not one of these.
     """
     parts = urlsplit(url)
@@ -30,7 +31,7 @@ def open_bucket(url: str) -> ObjectStore:
             case "memory":
                 return MemoryStore()
             case "s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss":
-                return from_url(url)
+                return from_url(url, retry_config=None if retries else {"max_retries": 0})
     except (BaseError, OSError, ValueError) as error:
         raise BucketError(f"bucket {url!r} cannot be opened: {error}") from None
     raise BucketError(

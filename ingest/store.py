@@ -1,0 +1,138 @@
+"""Create-only writes to a bucket, told apart by what they prove; and group commit over them."""
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import ObjectStore
+
+from ingest.raw import Create, Unavailable, batch, single
+from ingest.session import Session
+from ingest.settings import Settings
+
+__all__ = ["Group", "Put", "creator", "proves_existence"]
+
+# Puts bytes under a key in create mode, and raises as obstore does. Tests pass one that fails on purpose.
+Put = Callable[[str, bytes], "asyncio.Future[object]"]
+
+STATUS = re.compile(r"status code: (\d{3})")
+# Trying these again within seconds changes nothing.
+FINAL = (PermissionDeniedError, UnauthenticatedError, NotSupportedError, InvalidPathError, FileNotFoundError)
+
+
+def creator(store: ObjectStore, settings: Settings) -> Create:
+    """The function that writes an object into `store` if its key is free. It never reads, lists or overwrites."""
+
+    async def create(key: str, data: bytes) -> bool:
+        try:
+            async with asyncio.timeout(settings.store_seconds):
+                return await _create(store, key, data, settings)
+        except TimeoutError:
+            raise Unavailable(f"no answer within {settings.store_seconds:g} s") from None
+
+    return create
+
+
+async def _create(store: ObjectStore, key: str, data: bytes, settings: Settings) -> bool:
+    why = ""
+    for attempt in range(settings.store_tries):
+        if attempt:
+            # Two writers that raced would race again if both waited equally long.
+            await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, hides nothing
+        try:
+            # Half of the time for one try: an answer that is lost in the first can still be had from a second.
+            async with asyncio.timeout(settings.store_seconds / 2):
+                # In one part: multipart uploads are not create-only.
+                await obstore.put_async(store, key, data, mode="create", use_multipart=False)
+            return True
+        except TimeoutError:
+            why = f"no answer within {settings.store_seconds / 2:g} s"
+        except FINAL as error:
+            raise Unavailable(_brief(error)) from error
+        except (BaseError, OSError) as error:
+            if proves_existence(error):
+                return False
+            why = _brief(error)
+    raise Unavailable(why)
+
+
+def proves_existence(error: Exception) -> bool:
+    """Whether a failed create proves that the key exists.
+
+    obstore raises one error for 412 and 409. S3's 409 only says that two creates met, and neither may have won.
+    """
+    if not isinstance(error, AlreadyExistsError | PreconditionError):
+        return False
+    text = str(error)
+    status = STATUS.search(text)
+    if status is None:
+        return isinstance(error, AlreadyExistsError)  # a local directory or memory: the operating system said so
+    return status[1] == "412" or (status[1] == "409" and "BlobAlreadyExists" in text)
+
+
+def _brief(error: Exception) -> str:
+    # obstore appends pages of debug output; the key, which holds the session's id, stands in the first line.
+    status = STATUS.search(str(error))
+    return f"{type(error).__name__} {status[1] if status else ''}".rstrip()
+
+
+class Group:
+    """Sessions of one application that arrive within a short time become one object, and one bill for it."""
+
+    def __init__(self, create: Create, settings: Settings, clock: Callable[[], str]) -> None:
+        self._create = create
+        self._settings = settings
+        self._clock = clock
+        self._windows: dict[str, _Window] = {}
+
+    async def keep(self, session: Session) -> bool:
+        """Stores a session with its neighbours. Answers as `Create` does, and only after the object is confirmed."""
+        window = self._windows.get(session.application)
+        if window is None:
+            window = self._windows[session.application] = _Window()
+            window.done = asyncio.create_task(self._commit(session.application, window))
+        first = window.add(session)
+        if len(window.sessions) >= self._settings.batch_lines or window.bytes >= self._settings.body_bytes * 4:
+            window.full.set()
+            self._windows.pop(session.application, None)
+        # Shielded: a client that hangs up must not take its neighbours' sessions along.
+        created = await asyncio.shield(window.done)
+        return created and first
+
+    async def _commit(self, application: str, window: "_Window") -> bool:
+        try:
+            async with asyncio.timeout(self._settings.group_commit_ms / 1000):
+                await window.full.wait()
+        except TimeoutError:
+            if self._windows.get(application) is window:
+                del self._windows[application]
+        sessions = list(window.sessions.values())
+        make = single(sessions[0], self._clock()) if len(sessions) == 1 else batch(sessions, self._clock())
+        return await self._create(*make)
+
+
+class _Window:
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+        self.bytes = 0
+        self.full = asyncio.Event()
+        self.done: asyncio.Task[bool]
+
+    def add(self, session: Session) -> bool:
+        """Whether the session was not in the window yet."""
+        if session.id in self.sessions:
+            return False
+        self.sessions[session.id] = session
+        self.bytes += len(session.head) + len(session.tail)
+        return True
