@@ -72,7 +72,7 @@ HOUR_OF_DAY = (2, 2, 1, 1, 2, 4, 8, 14, 20, 23, 24, 21, 18, 22, 25, 25, 23, 20, 
 DAY_OF_WEEK = (0.96, 1.06, 1.08, 1.04, 0.88, 0.18, 0.16)
 
 SECOND = 1_000_000  # times are whole microseconds since the epoch
-HOUR, DAY, WEEK = 3600 * SECOND, 86400 * SECOND, 7 * 86400 * SECOND
+MINUTE, HOUR, DAY, WEEK = 60 * SECOND, 3600 * SECOND, 86400 * SECOND, 7 * 86400 * SECOND
 EPOCH = datetime(1970, 1, 1)  # UTC, as all times within
 LONGEST = HOUR  # no session is longer (spans are capped), so the last may begin this long before the end
 
@@ -86,19 +86,21 @@ class Truths:
     there_at_start: float = 0.6  # share of people who used the tool before; the others join over time
     leaving: float = 0.2  # share of people who stop using it at some time
     activity: float = 1.1  # sigma of the log-normal number of runs per person: heavy-tailed
+    bursts: float = 0.5  # share of runs that follow another of the same person within minutes or hours
 
     systems: Weights = field(default_factory=SYSTEMS.copy)  # share of people
     shells: Mapping[str, Weights] = field(default_factory=SHELLS.copy)  # system -> share of its people
     ci_share: float = 0.15  # share of all sessions
     ci_systems: Weights = field(default_factory=CI_SYSTEMS.copy)  # share of CI pipelines
 
-    first_release: int = 14  # days from the first session to the first release among them
+    first_release: int = 14  # days from the first session to the first release among them; not more than the interval
     release_interval: int = 28  # days
     automated_week: int = 13  # releases from this week on upgrade by themselves where people let them
     automated_share: float = 0.75  # of people who let them
     automated_lag: float = 4  # median days from a release to the upgrade by itself
-    manual_lag: float = 150  # median days from the first notice to the upgrade by hand; differs widely between people
-    manual_spread: float = 1.6  # sigma of that between people: from hours to many months
+    prompt_share: float = 0.06  # of people who upgrade by hand the next time they run the tool after a notice
+    manual_lag: float = 300  # median days from the first notice to the upgrade by hand, for the others
+    manual_spread: float = 1.6  # sigma of that between people: from days to years
 
     task_not_found: float = 0.026  # share of all sessions
     completion: Weights = field(default_factory=COMPLETION.copy)  # shell -> share of its people, at the end
@@ -143,6 +145,7 @@ class _Installation:
     due: float = inf  # when the upgrade happens
     by_itself: bool = False
     checked: int = 0  # time of the last update check
+    last: int = 0  # time of the run planned last
 
 
 class _Calendar:
@@ -150,7 +153,8 @@ class _Calendar:
 
     def __init__(self, end: datetime, truths: Truths) -> None:
         self.begin = _micros(end) - truths.weeks * WEEK
-        hours = range(self.begin, _micros(end) - LONGEST, HOUR)
+        self.last = _micros(end) - LONGEST
+        hours = range(self.begin, self.last, HOUR)
         self.work = [0.0, *accumulate(self._pace(hour, truths) for hour in hours)]
 
     def _pace(self, time: int, truths: Truths) -> float:
@@ -180,6 +184,8 @@ def sessions(
     CI runs are among the `count`, but their user ids are not among the `users`. Everybody appears as soon as there are
     as many sessions outside CI as people.
     """
+    if users < 1:
+        raise ValueError(f"users must be at least 1, got {users}")
     cairn = _Cairn(users, Random(seed), end, truths)
     plan = cairn.plan(count)
     helped = sum(time >= one.completion_from for time, one in plan)
@@ -211,11 +217,17 @@ class _Cairn:
         who = self.people[: count - in_ci]
         for group, runs in ((self.people, count - in_ci - len(who)), (self.pipelines, in_ci)):
             who += self.rng.choices(group, [one.weight * (one.left - one.joined) for one in group], k=runs)
-        plan = [(self.calendar.time(self.rng.uniform(one.joined, one.left)), one) for one in who]
+        plan: list[tuple[int, _Installation]] = []
+        for one in who:
+            if one.last and self.rng.random() < self.truths.bursts:
+                one.last = min(one.last + int(self.lasts(1200, 1.3)), self.calendar.last)
+            else:
+                one.last = self.calendar.time(self.rng.uniform(one.joined, one.left))
+            plan.append((one.last, one))
         return sorted(plan, key=lambda run: run[0])
 
     def installation(self, system: str) -> _Installation:
-        rng = self.rng
+        rng, truths = self.rng, self.truths
         tasks = [max(1, round(rng.lognormvariate(log(11), 0.8))) for _ in range(rng.choice((1, 1, 2, 3)))]
         return _Installation(
             id=_uuid(rng),
@@ -230,9 +242,11 @@ class _Cairn:
                 "usesIncludes": rng.random() < min(0.9, tasks[0] / 40),
             },
             projects=[(size, max(1, round(size * rng.lognormvariate(log(0.4), 0.5)))) for size in tasks],
-            weight=rng.lognormvariate(0, self.truths.activity),
-            pace=rng.lognormvariate(log(self.truths.manual_lag * DAY), self.truths.manual_spread),
-            automated=rng.random() < self.truths.automated_share,
+            weight=rng.lognormvariate(0, truths.activity),
+            pace=MINUTE
+            if rng.random() < truths.prompt_share
+            else self.lasts(truths.manual_lag * 86400, truths.manual_spread),
+            automated=rng.random() < truths.automated_share,
             release=rng.choices((0, 1, 2), (0.2, 0.3, 0.5))[0],
         )
 
@@ -252,6 +266,7 @@ class _Cairn:
         }
         if odd:
             one.facts["containerEngineVersion"] = truths.odd_engine
+            one.weight = max(one.weight, 2.0)  # they run it often enough to notice
         if rng.random() >= truths.there_at_start:
             one.joined = rng.random()
             one.release = bisect_right(self.released, self.calendar.time(one.joined)) - 1  # the newest of that day
@@ -259,20 +274,13 @@ class _Cairn:
             one.left = rng.uniform(one.joined, 1)
         if rng.random() < truths.completion.get(shell, 0):
             one.completion_from = 0 if rng.random() < truths.completion_at_start else self.calendar.time(rng.random())
-        first, last = truths.buildkit
-        one.buildkit_from = self.since(first, last)
+        one.buildkit_from = self.since(*truths.buildkit)
         return one
 
     def pipeline(self) -> _Installation:
         one = self.installation("Linux")
-        one.facts |= {
-            "shellName": None,
-            "terminalName": None,
-            "runningInCi": True,
-            "ciSystem": self.pick(self.truths.ci_systems),
-            "startedBy": None,
-            "outputStyle": "simple",
-        }
+        one.facts |= dict.fromkeys(("shellName", "terminalName", "startedBy"))
+        one.facts |= {"runningInCi": True, "ciSystem": self.pick(self.truths.ci_systems), "outputStyle": "simple"}
         one.buildkit_from = self.since(*self.truths.buildkit)
         return one
 
@@ -316,22 +324,23 @@ class _Cairn:
         completion = time >= one.completion_from
         events: list[dict[str, Any]] = []
 
+        def happened(kind: str, **attributes: Any) -> None:
+            moment = _stamp(time + (1 + len(events)) * 30_000)
+            events.append({"type": kind, "time": moment, "attributes": attributes})
+
         before = one.release
         looked = self.update(one, time)
         upgraded = one.release > before and not ci
         if upgraded:
-            facts: dict[str, Any] = {"previousVersion": self.versions[before], "automated": one.by_itself}
-            events.append({"type": "Upgraded", "time": _stamp(time), "attributes": facts})
+            happened("Upgraded", previousVersion=self.versions[before], automated=one.by_itself)
         elif looked and interactive and one.known > one.release:
-            facts = {"newVersion": self.versions[one.known]}
-            events.append({"type": "UpdateNoticeShown", "time": _stamp(time + 30_000), "attributes": facts})
+            happened("UpdateNoticeShown", newVersion=self.versions[one.known])
 
         reason = None
         if rng.random() < self.task_not_found * (1 - truths.completion_effect * completion):
             command, reason = "run", "TaskNotFound"
             if rng.random() < 0.7:
-                facts = {"suggestionCount": rng.choice((1, 1, 1, 2, 3))}
-                events.append({"type": "TaskSuggestionShown", "time": _stamp(time + 90_000), "attributes": facts})
+                happened("TaskSuggestionShown", suggestionCount=rng.choice((1, 1, 1, 2, 3)))
         elif upgraded and not one.by_itself:
             command = "upgrade"
         else:
@@ -339,12 +348,11 @@ class _Cairn:
             if command == "run":
                 reason = self.failure(one)
             elif command == "help":
-                facts = {"topic": self.pick(TOPICS)}
-                events.append({"type": "HelpShown", "time": _stamp(time + 60_000), "attributes": facts})
+                happened("HelpShown", topic=self.pick(TOPICS))
 
-        tasks, containers = one.projects[int(rng.random() ** 2 * len(one.projects))]
+        tasks, containers = project = one.projects[int(rng.random() ** 2 * len(one.projects))]
         builder = "buildkit" if time >= one.buildkit_from else "legacy"
-        spans, end = self.spans(one, time, command, reason, tasks, containers, builder)
+        spans, end = self.spans(one, time, command, reason, project, builder)
         loaded = bool(spans) and reason != "ConfigurationInvalid"
         return {
             "sessionId": _uuid(rng),
@@ -380,10 +388,11 @@ class _Cairn:
         return self.pick(REASONS) if self.rng.random() < share else None
 
     def spans(
-        self, one: _Installation, time: int, command: str, reason: str | None, tasks: int, containers: int, builder: str
+        self, one: _Installation, time: int, command: str, reason: str | None, project: tuple[int, int], builder: str
     ) -> tuple[list[dict[str, Any]], int]:
         """What took time in a run, one after the other, and when all was done."""
         rng, last = self.rng, LAST_SPAN.get(reason or "")
+        tasks, containers = project
         spans: list[dict[str, Any]] = []
         clock = time + int(self.lasts(0.15, 0.3, 10))
         if command not in ("run", "list-tasks", "cleanup"):
@@ -404,8 +413,8 @@ class _Cairn:
         if command != "list-tasks" and last != "LoadConfiguration":
             steps.append("CleanUp")
 
+        stamp = _stamp(clock)
         for step in steps:
-            start = clock
             seconds, sigma, most = STEPS[step]
             facts: dict[str, Any] = {}
             if step == "LoadConfiguration":
@@ -417,10 +426,13 @@ class _Cairn:
             elif step == "StartContainer":
                 facts = {"hasHealthCheck": rng.random() < 0.3}
             clock += int(self.lasts(seconds, sigma, most))
-            spans.append({"type": step, "startTime": _stamp(start), "endTime": _stamp(clock), "attributes": facts})
+            start, stamp = stamp, _stamp(clock)
+            spans.append({"type": step, "startTime": start, "endTime": stamp, "attributes": facts})
         if len(steps) > 2:
-            whole = {"startTime": spans[1]["startTime"], "endTime": _stamp(clock)}
-            spans.insert(1, {"type": "RunTask", **whole, "attributes": {"containerCount": needed}})
+            facts = {"containerCount": needed}
+            spans.insert(
+                1, {"type": "RunTask", "startTime": spans[1]["startTime"], "endTime": stamp, "attributes": facts}
+            )
         return spans, clock + 20_000
 
 
