@@ -120,7 +120,7 @@ class _Checker:
         user = self.matching(sent, "userId", "uuid4", UUID4, "must be a valid version 4 UUID")
         start, end = self.period(sent, "", "sessionStartTime", "sessionEndTime")
         if start:
-            self.near(start, now)
+            self.near(sent, start, now)
         if sent.get("ingestionTime"):
             self.time(sent, "", "ingestionTime")
         named = self.text(sent, "", "applicationId")
@@ -184,12 +184,14 @@ class _Checker:
             self.fault(at, last, "gtefield", f"must be greater than or equal to {first}", sent[last])
         return start, end
 
-    def near(self, start: str, now: datetime) -> None:
+    def near(self, sent: dict[str, Any], start: str, now: datetime) -> None:
         hours, days = self.settings.future_hours, self.settings.past_days
         if start > timestamp(now + timedelta(hours=hours))[:26] + "999":
-            self.fault("", "sessionStartTime", "maxFuture", f"must be at most {hours} hours in the future", start + "Z")
+            what = f"must be at most {hours} hours in the future"
+            self.fault("", "sessionStartTime", "maxFuture", what, sent["sessionStartTime"])
         elif start < timestamp(now - timedelta(days=days))[:26]:
-            self.fault("", "sessionStartTime", "maxPast", f"must be at most {days} days in the past", start + "Z")
+            what = f"must be at most {days} days in the past"
+            self.fault("", "sessionStartTime", "maxPast", what, sent["sessionStartTime"])
 
     def too_long(self, at: str, member: str, value: str, limit: int) -> None:
         self.fault(at, member, "maxLength", f"must have at most {limit} characters", value)

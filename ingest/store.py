@@ -3,9 +3,9 @@
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
 
-import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
@@ -15,23 +15,26 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import ObjectStore
 
 from ingest.raw import Create, Unavailable, batch, single
 from ingest.session import Session
 from ingest.settings import Settings
 
-__all__ = ["Group", "Put", "creator", "proves_existence"]
-
-# Puts bytes under a key in create mode, and raises as obstore does. Tests pass one that fails on purpose.
-Put = Callable[[str, bytes], "asyncio.Future[object]"]
+__all__ = ["Group", "Store", "creator", "proves_existence"]
 
 STATUS = re.compile(r"status code: (\d{3})")
 # Trying these again within seconds changes nothing.
 FINAL = (PermissionDeniedError, UnauthenticatedError, NotSupportedError, InvalidPathError, FileNotFoundError)
 
 
-def creator(store: ObjectStore, settings: Settings) -> Create:
+class Store(Protocol):
+    """What is used of an obstore store: nothing that reads, lists, or deletes."""
+
+    def put_async(self, path: str, file: bytes, *, mode: Literal["create"], use_multipart: bool) -> Awaitable[object]:
+        """Puts `file` at `path` unless something is there."""
+
+
+def creator(store: Store, settings: Settings) -> Create:
     """The function that writes an object into `store` if its key is free. It never reads, lists or overwrites."""
 
     async def create(key: str, data: bytes) -> bool:
@@ -44,17 +47,18 @@ def creator(store: ObjectStore, settings: Settings) -> Create:
     return create
 
 
-async def _create(store: ObjectStore, key: str, data: bytes, settings: Settings) -> bool:
+async def _create(store: Store, key: str, data: bytes, settings: Settings) -> bool:
     why = ""
     for attempt in range(settings.store_tries):
         if attempt:
             # Two writers that raced would race again if both waited equally long.
-            await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, hides nothing
+            spread = random.uniform(0.5, 1.5)  # noqa: S311 # it hides nothing
+            await asyncio.sleep(settings.store_seconds / 100 * 2**attempt * spread)
         try:
             # Half of the time for one try: an answer that is lost in the first can still be had from a second.
             async with asyncio.timeout(settings.store_seconds / 2):
                 # In one part: multipart uploads are not create-only.
-                await obstore.put_async(store, key, data, mode="create", use_multipart=False)
+                await store.put_async(key, data, mode="create", use_multipart=False)
             return True
         except TimeoutError:
             why = f"no answer within {settings.store_seconds / 2:g} s"
