@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-__all__ = ["QueryError", "check", "explain"]
+__all__ = ["QueryError", "check", "explain", "parse"]
 
 TABLE_FUNCTIONS = ("range", "generate_series", "unnest")
 TABLES = ("JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST", "PIVOT")
@@ -33,13 +33,10 @@ class QueryError(Exception):
         return self.message
 
 
-def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[str, bool]) -> bool:
-    """Whether the query reads people's rows. Raises `QueryError` if it is not allowed.
-
-    `relations` has every view and named query by its lower-case name, with whether its rows are people's.
-    """
+def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
+    """DuckDB's syntax tree of one SELECT. Raises `QueryError` for anything else."""
     rows = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [sql]).fetchall()
-    tree = json.loads(rows[0][0])
+    tree: dict[str, Any] = json.loads(rows[0][0])
     if tree["error"]:
         line = sql[: int(tree.get("position") or 0)].count("\n") if "position" in tree else None
         if tree["error_type"] == "parser":
@@ -47,6 +44,15 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
         raise QueryError("only SELECT is allowed here; charts read, they do not change anything", line)
     if len(tree["statements"]) != 1:
         raise QueryError("one SELECT statement is allowed, this has several; give each a fence and a name of its own")
+    return tree
+
+
+def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[str, bool]) -> bool:
+    """Whether the query reads people's rows. Raises `QueryError` if it is not allowed.
+
+    `relations` has every view and named query by its lower-case name, with whether its rows are people's.
+    """
+    tree = parse(connection, sql)
     nodes = list(_walk(tree))
     names = {str(entry["key"]).lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
     for name in sorted(names & relations.keys()):

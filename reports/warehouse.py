@@ -5,6 +5,7 @@ A public warehouse shows what may reach a page: in `user_id` an opaque number ma
 """
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -235,6 +236,11 @@ def _items(source: _Source, column: str) -> str:
 def quote(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_if_needed(name: str) -> str:
+    """An SQL identifier for people to read: quoted only where it must be."""
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else quote(name)
 
 
 def literal(text: str) -> str:

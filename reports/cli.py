@@ -1,0 +1,220 @@
+"""The `abaculus` command: reads options, calls one function, prints what came of it."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from ingest import registry
+from ingest.bucket import DEFAULT, BucketError, open_bucket
+
+__all__ = ["main"]
+
+# Progress and messages go to standard error: standard output has only what was asked for.
+say = Console(stderr=True, highlight=False, markup=False)
+
+
+def fail(message: str) -> NoReturn:
+    """Says what is wrong and what to do, and ends with exit code 1."""
+    say.print(f"abaculus: {message}", soft_wrap=True)
+    raise SystemExit(1)
+
+
+@contextmanager
+def progress(doing: str) -> Iterator[Any]:
+    """A line that says how far long work has come; nothing in a pipe."""
+    if not say.is_terminal:
+        yield lambda text: None
+        return
+    with say.status(doing) as status:
+        yield lambda text: status.update(f"{doing}: {text}")
+
+
+def load_registry() -> dict[str, registry.Application]:
+    """The registry, or an end with all of its faults."""
+    try:
+        return registry.load()
+    except registry.RegistryError as error:
+        fail(str(error))
+
+
+def bucket_option(command: Any) -> Any:
+    """`--bucket URL`."""
+    return click.option(
+        "--bucket",
+        metavar="URL",
+        default=lambda: os.environ.get("ABACULUS_BUCKET") or DEFAULT,
+        show_default=f"$ABACULUS_BUCKET, else {DEFAULT}",
+        help="Where sessions and tables lie: file:///…, s3://…, gs://…, az://…",
+    )(command)
+
+
+OUT = click.option(
+    "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where the site goes."
+)
+
+
+class Commands(click.Group):
+    """Turns what a maintainer can mend into a sentence and exit code 1; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except BucketError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            say.print("stopped; nothing is lost: what was not finished is done by the next run")
+            raise SystemExit(130) from None
+        except BrokenPipeError:
+            # The reader of our output went away, as `head` does. Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="abaculus", message="%(package)s %(version)s")
+def main() -> None:
+    """Telemetry for command-line tools at nearly no cost, read as a static site."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+
+@main.command()
+@bucket_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
+def ingest(bucket: str, host: str, port: int) -> None:
+    """Serve the ingest function until it is stopped."""
+    from ingest.asgi import serve
+
+    load_registry()
+    serve(bucket, host, port)
+
+
+def run_compact(bucket: str) -> Any:
+    """One compaction run with its progress; ends with exit code 1 on what a maintainer can mend."""
+    from reports.compact import compact
+    from reports.table import Overtaken, TableError
+
+    loaded = load_registry()
+    try:
+        with progress("Compacting") as told:
+            return compact(open_bucket(bucket), bucket, loaded, progress=told)
+    except (TableError, Overtaken) as error:
+        fail(str(error))
+
+
+def tell(entry: Any) -> None:
+    """What a compaction run did, a line an application."""
+    for id, counts in entry.applications.items():
+        parts = [f"{counts.sessions:,} sessions in {counts.objects:,} objects", f"{counts.stored:,} stored"]
+        parts += [
+            f"{number:,} {what}"
+            for what, number in (
+                ("repeated", counts.repeated),
+                ("of forgotten people", counts.forgotten),
+                ("set aside in quarantine/", counts.quarantined),
+                ("waiting for the registry", counts.waiting),
+            )
+            if number
+        ]
+        click.echo(f"{id}: {', '.join(parts)}")
+    if not entry.applications:
+        click.echo("nothing new")
+    for id in entry.unregistered:
+        say.print(f"raw/v1/{id}/ waits: no registry file has the id {id!r}; add one")
+
+
+@main.command("compact")
+@bucket_option
+@click.option("--json", "as_json", is_flag=True, help="Print the ledger entry as JSON.")
+def compact_command(bucket: str, as_json: bool) -> None:
+    """Move new sessions into the table, exactly once."""
+    entry = run_compact(bucket)
+    if as_json:
+        click.echo(json.dumps(asdict(entry), indent=1))
+    else:
+        tell(entry)
+
+
+def run_build(bucket: str, out: Path | None) -> Path:
+    """Builds the site with its progress; ends with exit code 1 and every fault of every page."""
+    from reports.plugin import BuildError, build
+
+    load_registry()
+    try:
+        with progress("Building the site"):
+            return build(bucket, out)
+    except BuildError as error:
+        say.print(str(error), soft_wrap=True)
+        fail("the site was not built; mend what is named above")
+
+
+@main.command("build")
+@bucket_option
+@OUT
+def build_command(bucket: str, out: Path | None) -> None:
+    """Build the site that mkdocs.yml describes, strictly."""
+    click.echo(f"site: {run_build(bucket, out)}")
+
+
+@main.command()
+@bucket_option
+@OUT
+def run(bucket: str, out: Path | None) -> None:
+    """Compact, then build: what the workflow runs."""
+    tell(run_compact(bucket))
+    click.echo(f"site: {run_build(bucket, out)}")
+
+
+@main.command()
+@bucket_option
+@click.option("--application", metavar="ID", help="Only this application.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV.")
+@click.option("--json", "form", flag_value="json", help="Print an array of objects, and nothing else.")
+@click.argument("query", metavar="SELECT")
+def sql(bucket: str, application: str | None, form: str | None, query: str) -> None:
+    """Ask a question of your own. The answer is not gated: do not publish it."""
+    from reports import ask
+
+    loaded = load_registry()
+    if application is not None:
+        if application not in loaded:
+            fail(f"no application {application!r} in the registry; there are {', '.join(loaded)}")
+        loaded = {application: loaded[application]}
+    try:
+        with progress("Asking"):
+            answer = ask.ask(open_bucket(bucket), bucket, loaded, query)
+    except ask.AskError as error:
+        fail(str(error))
+    if form is None:
+        say.print("Not gated: this shows single people's runs. Do not publish it.", style="yellow")
+    click.echo(ask.FORMS[form or "table"](answer), nl=False)
+
+
+@main.command()
+@click.option("--dir", "directory", default="build/demo", show_default=True, metavar="DIR",
+              type=click.Path(file_okay=False, path_type=Path), help="Where its bucket and site go.")  # fmt: skip
+@click.option("--sessions", default=20_000, show_default=True, type=click.IntRange(0), metavar="N")
+@click.option("--seed", default=0, show_default=True, metavar="S")
+@click.option("--no-serve", is_flag=True, help="Stop when the site is built.")
+def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:
+    """From nothing to a site: send made-up sessions over HTTP, compact them, build, and serve."""
+    from reports import demo as demo_module
+
+    load_registry()
+    demo_module.demo(directory, sessions, seed, send_progress=progress, compact=run_compact, tell=tell, build=run_build)
+    if not no_serve:
+        demo_module.serve(directory / "site")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Numbers, shares, durations and times as people read them. All text here is plain: escape it where it is put."""
+
+import unicodedata
+from datetime import datetime
+
+from reports.block import Measure
+from reports.publish import Column, Value
+
+__all__ = ["heading", "inert", "label", "value", "words"]
+
+PERIODS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%b %Y", "year": "%Y"}
+TEXTS = {"count": "Runs", "people": "People", "per_person": "Runs per person", "share": "Share of runs"}
+OF = {"sum": "Sum of", "mean": "Mean", "share": "Share of runs with", "p50": "Median", "p90": "90th percentile of"} | {
+    "p95": "95th percentile of",
+    "p99": "99th percentile of",
+}
+LONGEST = 80
+NOTHING = "\u2013"
+
+
+def inert(text: str, longest: int = LONGEST) -> str:
+    """A text that cannot reorder or hide what stands around it, and is not longer than a label may be."""
+    # Control and format characters (bidi overrides, zero width) show as nothing and act on their neighbours.
+    seen = "".join("\ufffd" if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp") else one for one in text)
+    return seen if len(seen) <= longest else seen[: longest - 1] + "…"
+
+
+def words(name: str) -> str:
+    """A column's name in words: "failure_reason", "containerCount" → "failure reason", "container count"."""
+    spaced = "".join(f" {one.lower()}" if one.isupper() else one for one in name.replace("_", " "))
+    for short, long in ((" ms", ""), ("os", "operating system"), ("ci", "CI"), ("ci system", "CI system")):
+        if spaced == short or (short == " ms" and spaced.endswith(short)):
+            spaced = spaced.removesuffix(short) + long
+    return spaced.strip()
+
+
+def heading(measure: Measure) -> str:
+    """A measure as the title of an axis or a column."""
+    if measure.name == "column":
+        return words(measure.column or "").capitalize()
+    if measure.column is None:
+        return TEXTS[measure.name]
+    return f"{OF[measure.name]} {words(measure.column)}"
+
+
+def value(column: Column, given: Value) -> str:
+    """A published number in at most four significant digits, with its unit."""
+    if given is None:
+        return NOTHING
+    if isinstance(given, bool):
+        return "yes" if given else "no"
+    if isinstance(given, datetime):
+        return f"{given:%Y-%m-%d %H:%M} UTC"
+    if isinstance(given, str):
+        return inert(given)
+    if column.kind == "share":
+        return f"{given * 100:.1f} %" if 0 < given < 0.995 else f"{given * 100:.0f} %"
+    if column.kind == "milliseconds":
+        return _duration(given)
+    return f"{given:,}" if isinstance(given, int) else f"{given:,.0f}" if abs(given) >= 1000 else f"{given:.3g}"
+
+
+def _duration(milliseconds: float) -> str:
+    for limit, unit, name in ((1_000, 1, "ms"), (60_000, 1_000, "s"), (3_600_000, 60_000, "min")):
+        if abs(milliseconds) < limit:
+            return f"{milliseconds / unit:.3g} {name}"
+    return f"{milliseconds / 3_600_000:.3g} h"
+
+
+def label(given: Value, grain: str | None) -> str:
+    """A dimension's value: a category, or the period that begins at a time."""
+    if isinstance(given, datetime):
+        if grain == "quarter":
+            return f"{given:%Y} Q{(given.month + 2) // 3}"
+        return given.strftime(PERIODS.get(grain or "", "%Y-%m-%d %H:%M"))
+    return inert(NOTHING if given is None else str(given))
