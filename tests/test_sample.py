@@ -363,3 +363,15 @@ def test_people_join_over_time() -> None:
     by_month = Counter((start - BEGIN).days // 28 for start in first.values())
     assert by_month[0] == max(by_month.values())  # who was there before
     assert min(by_month[month] for month in range(6)) > USERS * (1 - TRUTHS.there_at_start) / 6.5 / 2
+
+
+def test_runs_of_a_person_come_in_bursts() -> None:
+    def share_within_hours(generated: Sessions) -> float:
+        starts = defaultdict(list)
+        for session in of_people(generated):
+            starts[session["userId"]].append(time(session["sessionStartTime"]))
+        gaps = [after - before for runs in starts.values() for before, after in pairwise(runs)]
+        return mean(gap < timedelta(hours=6) for gap in gaps)
+
+    assert share_within_hours(sample(0)) > TRUTHS.bursts * 0.9
+    assert share_within_hours(small(bursts=0.0)) < 0.15
