@@ -114,13 +114,13 @@ def test_sessions_are_in_order_and_within_the_weeks(seed: int) -> None:
     starts = [session["sessionStartTime"] for session in sample(seed)]
     assert starts == sorted(starts)
     assert time(starts[0]) >= BEGIN
-    assert max(time(session["sessionEndTime"]) for session in sample(seed)) < END
+    assert time(max(session["sessionEndTime"] for session in sample(seed))) < END
     assert {(time(start) - BEGIN).days // 7 for start in starts} == set(range(26))
 
 
 def test_every_session_is_accepted_and_nothing_of_it_is_left_out() -> None:
     registry = load(REGISTRY)
-    for session in sample(0)[::4]:
+    for session in sample(0)[::8]:
         line = parse(json.dumps(session).encode(), registry, END, Settings()).line("2026-06-01T12:00:00.000000Z")
         stored = json.loads(line)
         del stored["ingestionTime"]
