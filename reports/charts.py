@@ -36,7 +36,11 @@ def _escaped(text: str) -> str:
 
 def _layout(published: Published, block: Block, value_axis: str, **more: Any) -> dict[str, Any]:
     column = published.measures[0]
-    axis = {"title": {"text": _escaped(format.heading(block.y[0]))}, "automargin": True, "rangemode": "tozero"}
+    axis = {
+        "title": {"text": _escaped(format.axis(block.y[0], published.unit))},
+        "automargin": True,
+        "rangemode": "tozero",
+    }
     axis |= _ticks(column, published)
     groups = len(published.dimensions) == 2
     return {

@@ -6,14 +6,10 @@ from datetime import datetime
 from reports.block import Measure
 from reports.publish import Column, Value
 
-__all__ = ["heading", "inert", "label", "value", "words"]
+__all__ = ["axis", "heading", "inert", "label", "value", "words"]
 
 PERIODS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%b %Y", "year": "%Y"}
-TEXTS = {"count": "Runs", "people": "People", "per_person": "Runs per person", "share": "Share of runs"}
-OF = {"sum": "Sum of", "mean": "Mean", "share": "Share of runs with", "p50": "Median", "p90": "90th percentile of"} | {
-    "p95": "95th percentile of",
-    "p99": "99th percentile of",
-}
+OF = {"sum": "Sum of", "mean": "Mean", "p50": "Median"} | {f"p{n}": f"{n}th percentile of" for n in (90, 95, 99)}
 LONGEST = 80
 NOTHING = "\u2013"
 
@@ -27,20 +23,34 @@ def inert(text: str, longest: int = LONGEST) -> str:
 
 def words(name: str) -> str:
     """A column's name in words: "failure_reason", "containerCount" → "failure reason", "container count"."""
-    spaced = "".join(f" {one.lower()}" if one.isupper() else one for one in name.replace("_", " "))
+    if "_" in name:
+        spaced = name.replace("_", " ")
+    else:
+        spaced = "".join(f" {one.lower()}" if one.isupper() else one for one in name)
     for short, long in ((" ms", ""), ("os", "operating system"), ("ci", "CI"), ("ci system", "CI system")):
         if spaced == short or (short == " ms" and spaced.endswith(short)):
             spaced = spaced.removesuffix(short) + long
     return spaced.strip()
 
 
-def heading(measure: Measure) -> str:
-    """A measure as the title of an axis or a column."""
+def heading(measure: Measure, unit: str) -> str:
+    """A measure as the title of a column. `unit` says what is counted: runs, events, spans, rows."""
     if measure.name == "column":
         return words(measure.column or "").capitalize()
     if measure.column is None:
-        return TEXTS[measure.name]
-    return f"{OF[measure.name]} {words(measure.column)}"
+        return {
+            "count": unit.capitalize(),
+            "people": "People",
+            "per_person": f"{unit.capitalize()} per person",
+            "share": f"Share of {unit}",
+        }[measure.name]
+    named = words(measure.column)
+    return named[:1].upper() + named[1:] if measure.name == "share" else f"{OF[measure.name]} {named}"
+
+
+def axis(measure: Measure, unit: str) -> str:
+    """A measure as the title of an axis: the chart's own title says of what it is a share."""
+    return f"Share of {unit}" if measure.name == "share" else heading(measure, unit)
 
 
 def value(column: Column, given: Value) -> str:

@@ -14,8 +14,6 @@ from reports.publish import Column, Published
 
 __all__ = ["banner", "figure", "freshness", "script_json", "table", "title"]
 
-PERIOD = {"hour": "hour", "day": "day", "week": "week", "month": "month", "quarter": "quarter", "year": "year"}
-
 
 def text(given: str) -> str:
     """Plain text as HTML."""
@@ -28,12 +26,12 @@ def script_json(given: Any) -> str:
     return packed.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def title(block: Block) -> str:
+def title(block: Block, unit: str) -> str:
     """The title given, or one made of what is counted and by what."""
     if block.title:
         return block.title
     by = [format.words(name) for name in (block.x, block.color) if name]
-    counted = format.heading(block.y[0]) if block.y else format.words(block.data).capitalize()
+    counted = format.heading(block.y[0], unit) if block.y else format.words(block.data).capitalize()
     return counted + (f" by {' and '.join(by)}" if by else "")
 
 
@@ -45,7 +43,7 @@ def figure(block: Block, published: Published, plot: dict[str, Any] | None, id: 
     note = _note(block, published)
     return (
         f'<figure class="ab-{kind}" id="{text(id)}">'
-        f'<figcaption class="ab-title">{text(title(block))}'
+        f'<figcaption class="ab-title">{text(title(block, published.unit))}'
         f'<a class="headerlink" href="#{text(id)}" title="Link to this block" aria-label="Link to this block">¶</a>'
         f"</figcaption>{body}" + (f'<p class="ab-note">{text(note)}</p>' if note else "") + f"{extras}</figure>"
     )
@@ -88,18 +86,23 @@ def _note(block: Block, published: Published) -> str:
     """What is counted, of how many people, and what is not shown."""
     if published.empty or published.people is None:
         return ""
-    parts = [f"{published.people:,} people"]
-    if published.grain:
-        parts.append(f"by {PERIOD[published.grain]}")
+    # A card that counts people says so itself.
+    parts = [] if block.type == "number" and block.y[0].name == "people" else [f"{published.people:,} people"]
+    period = published.grain or ""
+    if period:
         parts.append(
-            f"the current {PERIOD[published.grain]} is not over" if published.partial else "finished periods, UTC"
+            f"by {period}, UTC; {'this' if published.partial else 'the current'} {period} is "
+            f"{'not over' if published.partial else 'left out until it is over'}"
         )
     if published.withheld:
-        what = "group" if published.withheld == 1 else "groups"
-        verb = "is" if published.withheld == 1 else "are"
-        parts.append(f"{published.withheld} {what} of fewer than {published.minimum_users} people {verb} not shown")
+        what = period if len(published.dimensions) == 1 and period else "group"
+        number = published.withheld
+        parts.append(
+            f"{number} {what}{'s' if number > 1 else ''} of fewer than {published.minimum_users} people "
+            f"{'are' if number > 1 else 'is'} not shown"
+        )
     if published.withheld_measures:
-        parts.append("percentiles that too few people stand behind are left out")
+        parts.append("figures that too few people stand behind are left out")
     return " · ".join(parts)
 
 
@@ -107,7 +110,7 @@ def _alternative(block: Block, published: Published) -> str:
     """The chart in words, for those who do not see it."""
     first, last = published.rows[0], published.rows[-1]
     kind = {"line": "Line chart", "area": "Stacked area chart", "bar": "Bar chart"}[block.type]
-    said = f"{kind}: {title(block)}."
+    said = f"{kind}: {title(block, published.unit)}."
     if published.dimensions[0].kind == "time":
         said += f" From {format.label(first[0], published.grain)} to {format.label(last[0], published.grain)}."
     ends = (
@@ -138,7 +141,7 @@ def _extras(block: Block, published: Published, sql: str, downloads: str) -> str
 def table(block: Block, published: Published) -> str:
     """The published cells as an HTML table."""
     names = [format.words(column.name).capitalize() for column in published.dimensions]
-    names += [format.heading(measure) for measure in block.y] or [
+    names += [format.heading(measure, published.unit) for measure in block.y] or [
         format.words(column.name).capitalize() for column in published.measures
     ]
     head = "".join(
@@ -146,9 +149,10 @@ def table(block: Block, published: Published) -> str:
         for name, column in zip(names, published.columns, strict=True)
     )
     rows = "".join(f"<tr>{_cells(row, published)}</tr>" for row in published.rows)
+    named = text(title(block, published.unit))
     return (
-        f'<div class="ab-table" tabindex="0" role="region" aria-label="{text(title(block))}, as a table">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="ab-table" tabindex="0" role="region" aria-label="{named}, as a table">'
+        f'<table class="ab-cells"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
@@ -172,9 +176,9 @@ def banner(samples: list[str]) -> str:
         return ""
     names = " and ".join(text(name) for name in samples)
     return (
-        '<div class="admonition warning ab-sample"><p class="admonition-title">Made-up data</p>'
-        f"<p>{names} is a tool that does not exist. Its sessions were generated to show what these pages look like; "
-        "no person is behind any number here.</p></div>"
+        '<div class="admonition warning ab-sample">'
+        f"<p><strong>Made-up data.</strong> {names} is a tool that does not exist. Its sessions were generated to show "
+        "what these pages look like; no person is behind any number here.</p></div>"
     )
 
 

@@ -46,9 +46,9 @@ class Column:
 class Published:
     """What may be shown: `dimensions` then `measures` are the columns of `rows`, in the order in which they are drawn.
 
-    `people` is the number of distinct people in these rows, None where the rows are not people's. `groups` are the
-    values of the second dimension, in order. `withheld` counts the cells that are not shown. `empty` says why there are
-    no rows: "no data" or "too few people".
+    `unit` says what was counted ("runs", "events", "spans", "rows"), `people` how many distinct people are in these
+    rows; None where they are not people's. `groups` are the values of the second dimension, in order. `withheld` counts the
+    cells that are not shown. `empty` says why there are no rows: "no data" or "too few people".
     """
 
     dimensions: tuple[Column, ...]
@@ -59,6 +59,7 @@ class Published:
     withheld: int = 0
     withheld_measures: int = 0
     minimum_users: int = 0
+    unit: str = ""
     grain: str | None = None
     partial: bool = False
     empty: str | None = None
@@ -70,22 +71,25 @@ class Published:
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, block: Block, *, reads_people: bool, minimum_users: int, now: datetime
+    connection: duckdb.DuckDBPyConnection, block: Block, *, unit: str, minimum_users: int, now: datetime
 ) -> Published:
-    """Aggregates the relation that `block.data` names. Raises `QueryError` when the block does not fit the relation."""
+    """Aggregates the relation that `block.data` names; `unit` says what its rows are, "" if not people's.
+
+    Raises `QueryError` when the block does not fit the relation.
+    """
     columns = describe(connection, quote(block.data))
     if not block.people:
-        if reads_people:
+        if unit:
             raise QueryError(f'"{block.data}" reads people\'s rows; remove `people: none`, and let the chart count')
         return _plain(connection, block, columns)
-    if not reads_people:
+    if not unit:
         raise QueryError(f'"{block.data}" reads no people\'s rows; add `people: none` and name its columns in x and y')
     names = {name.lower(): name for name in columns}
     if "user_id" not in names:
         raise QueryError(
             f'"{block.data}" reads people\'s rows and loses user_id; add user_id to its SELECT and leave counting to y'
         )
-    return _Gate(connection, block, columns, minimum_users, now).run()
+    return _Gate(connection, block, columns, unit, minimum_users, now).run()
 
 
 def _find(name: str, columns: Mapping[str, str]) -> tuple[str, str]:
@@ -154,11 +158,12 @@ class _Gate:
         connection: duckdb.DuckDBPyConnection,
         block: Block,
         columns: Mapping[str, str],
+        unit: str,
         minimum_users: int,
         now: datetime,
     ) -> None:
         self.connection, self.block, self.columns = connection, block, columns
-        self.minimum, self.now = minimum_users, now
+        self.unit, self.minimum, self.now = unit, minimum_users, now
         self.source = quote(block.data)
         self.measures = [self._measure(measure) for measure in block.y]
         self.x = self._dimension(block.x)
@@ -270,6 +275,7 @@ class _Gate:
             withheld=withheld,
             withheld_measures=sum(row[len(axes) :].count(None) for row in rows),
             minimum_users=self.minimum,
+            unit=self.unit,
             grain=grain,
             partial=partial,
         )
@@ -387,6 +393,7 @@ class _Gate:
             rows=(),
             people=0,
             minimum_users=self.minimum,
+            unit=self.unit,
             grain=grain,
             empty=why,
         )

@@ -47,10 +47,11 @@ def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     return tree
 
 
-def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[str, bool]) -> bool:
-    """Whether the query reads people's rows. Raises `QueryError` if it is not allowed.
+def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[str, str]) -> str:
+    """What the query's rows are: "runs", "events" or "spans" of people, "rows" made of these, or "" if not people's.
 
-    `relations` has every view and named query by its lower-case name, with whether its rows are people's.
+    `relations` has the same of every view and named query, by its lower-case name. Raises `QueryError` if the query is
+    not allowed.
     """
     tree = parse(connection, sql)
     nodes = list(_walk(tree))
@@ -63,7 +64,9 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
     readers = _people(nodes, names, relations)
     for node in nodes:
         _joins_people(sql, node, readers)
-    return bool(readers)
+    units = {relations[name] for name in readers if name in relations}
+    grouped = any(node.get("group_expressions") or node.get("type") == "DISTINCT_MODIFIER" for node in nodes)
+    return "" if not units else "rows" if grouped or len(units) > 1 else units.pop()
 
 
 def _walk(node: Any) -> Iterator[dict[str, Any]]:
@@ -83,7 +86,7 @@ def _line(sql: str, node: Mapping[str, Any]) -> int | None:
     return sql[:location].count("\n") if isinstance(location, int) and location <= len(sql) else None
 
 
-def _allowed(sql: str, node: Mapping[str, Any], names: set[str], relations: Mapping[str, bool]) -> None:
+def _allowed(sql: str, node: Mapping[str, Any], names: set[str], relations: Mapping[str, str]) -> None:
     """Raises `QueryError` for tables and functions that are not allowed."""
     kind = node.get("type")
     there = ", ".join(relations)
@@ -124,7 +127,7 @@ def _keeps_user_id(sql: str, node: Mapping[str, Any]) -> None:
         raise QueryError("COLUMNS(…) cannot be renamed here; name the columns one by one", _line(sql, node))
 
 
-def _people(nodes: list[dict[str, Any]], names: set[str], relations: Mapping[str, bool]) -> set[str]:
+def _people(nodes: list[dict[str, Any]], names: set[str], relations: Mapping[str, str]) -> set[str]:
     """Names in this query whose rows are people's: views, named queries, and WITH parts that read any of them."""
     readers = {name for name, people in relations.items() if people}
     parts = [(str(entry["key"]).lower(), entry) for node in nodes for entry in node.get("cte_map", {}).get("map", ())]

@@ -42,7 +42,7 @@ class Page:
 @dataclass(frozen=True)
 class _Query:
     sql: str
-    people: bool
+    unit: str
     text: str
 
 
@@ -99,8 +99,8 @@ class Site:
         page.markdown = replace(markdown, pieces)
         return page
 
-    def _relations(self, queries: Mapping[str, _Query]) -> dict[str, bool]:
-        return VIEWS | {name: query.people for name, query in queries.items()}
+    def _relations(self, queries: Mapping[str, _Query]) -> dict[str, str]:
+        return VIEWS | {name: query.unit for name, query in queries.items()}
 
     def _query(self, cursor: duckdb.DuckDBPyConnection, fence: Fence, queries: dict[str, _Query]) -> None:
         """A named query becomes a view that later blocks of the page can read."""
@@ -112,13 +112,13 @@ class Site:
         sql = fence.content.strip().rstrip(";")
         lead = fence.content[: len(fence.content) - len(fence.content.lstrip())].count("\n")
         try:
-            people = check(cursor, sql, self._relations(queries))
+            unit = check(cursor, sql, self._relations(queries))
             cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
             cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0").fetchall()
         except duckdb.Error as error:
             found = explain(error, sql)
             raise QueryError(found.message, None if found.line is None else found.line + lead) from None
-        queries[name] = _Query(sql, people, fence.content.strip())
+        queries[name] = _Query(sql, unit, fence.content.strip())
 
     def _block(
         self,
@@ -131,15 +131,13 @@ class Site:
         ids: set[str],
     ) -> str:
         block = parse(fence.content)
-        id = _id(block, ids)
         relations = self._relations(queries)
         data = block.data.lower()
+        id = _id(block, relations.get(data, ""), ids)
         try:
             if data not in relations:
                 check(cursor, f"FROM {quote(block.data)}", relations)
-            published = publish(
-                cursor, block, reads_people=relations[data], minimum_users=self.minimum_users, now=self.now
-            )
+            published = publish(cursor, block, unit=relations[data], minimum_users=self.minimum_users, now=self.now)
         except QueryError as error:
             raise BlockError([(_line(block, error), error.message)]) from None
         except duckdb.Error as error:
@@ -153,9 +151,9 @@ class Site:
         return html.figure(block, published, plot, id, named + statement(block, published), f"{root}{path}")
 
 
-def _id(block: Block, taken: set[str]) -> str:
+def _id(block: Block, unit: str, taken: set[str]) -> str:
     """A block's anchor: its name or title, in the way of headings; numbered where it is taken."""
-    base = re.sub(r"[^a-z0-9]+", "-", (block.name or html.title(block)).lower()).strip("-") or "block"
+    base = re.sub(r"[^a-z0-9]+", "-", (block.name or html.title(block, unit)).lower()).strip("-") or "block"
     id, number = base, 1
     while id in taken:
         number += 1

@@ -26,8 +26,8 @@ __all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
 # The reserved application of `abaculus probe`; reports leave it out.
 PROBE = "abaculus-probe"
 SQL = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
-# View -> whether its rows are people's.
-VIEWS = {"sessions": True, "events": True, "spans": True, "releases": False, "pipeline": False}
+# View -> what its rows are, where they are people's.
+VIEWS = {"sessions": "runs", "events": "events", "spans": "spans", "releases": "", "pipeline": ""}
 # How many of the newest ledger entries the `pipeline` view reads: about a month of hourly runs.
 LEDGER = 750
 
