@@ -47,7 +47,7 @@ class Server:
         return self.request("PUT", "/v1/sessions", body, **headers)[0]
 
     def raw(self, *parts: bytes | float) -> tuple[bytes, float]:
-        """Sends bytes, and waits where there is a number: what came until the server closed, and the seconds it took."""
+        """Sends bytes, and waits where there is a number. What came until the server closed, and after how long."""
         begin = time.monotonic()
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             for part in parts:
