@@ -47,8 +47,8 @@ class Published:
     """What may be shown: `dimensions` then `measures` are the columns of `rows`, in the order in which they are drawn.
 
     `unit` says what was counted ("runs", "events", "spans", "rows"), `people` how many distinct people are in these
-    rows; None where they are not people's. `groups` are the values of the second dimension, in order. `withheld` counts the
-    cells that are not shown. `empty` says why there are no rows: "no data" or "too few people".
+    rows; None where they are not people's. `groups` are the values of the second dimension, in order. `withheld` is
+    the number of cells that are not shown. `empty` says why there are no rows: "no data" or "too few people".
     """
 
     dimensions: tuple[Column, ...]
