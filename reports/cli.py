@@ -94,9 +94,13 @@ def main() -> None:
 def ingest(bucket: str, host: str, port: int) -> None:
     """Serve the ingest function until it is stopped."""
     from ingest.asgi import serve
+    from ingest.settings import SettingsError
 
     load_registry()
-    serve(bucket, host, port)
+    try:
+        serve(bucket, host, port)
+    except (SettingsError, OSError) as error:
+        fail(str(error))
 
 
 def run_compact(bucket: str) -> Any:
