@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Deploys the ingest function to AWS, or brings it up to date: run it again after a change of the registry.
+#
+#     STACK=abaculus HOST_NAME=telemetry.my-tool.dev CERTIFICATE_ARN=arn:aws:acm:… \
+#     REPOSITORY=me/my-tool ALARM_EMAIL=me@my-tool.dev ingest/deploy/aws/deploy.sh
+#
+# Needs the AWS command line, signed in, and Python. APPLICATIONS names the directory of registry files.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+
+: "${HOST_NAME:?the host name that you own, such as telemetry.my-tool.dev}"
+: "${CERTIFICATE_ARN:?the certificate of that host name in AWS Certificate Manager, in this region}"
+: "${REPOSITORY:?the GitHub repository whose workflow compacts, as owner/name}"
+: "${ALARM_EMAIL:?where alarms go}"
+stack=${STACK:-abaculus}
+applications=${APPLICATIONS:-ingest/applications}
+python=${PYTHON:-python3}
+
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+# The function's own files and the two libraries that it needs, for the processor that it runs on.
+"$python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+  --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 --python-version 3.13 --only-binary :all: \
+  --target "$build/code" -r ingest/deploy/requirements.txt
+rm -rf "$build"/code/granian* "$build"/code/click* "$build"/code/bin # the server: Lambda brings its own
+mkdir -p "$build/code/ingest" "$build/code/applications"
+cp ingest/*.py "$build/code/ingest/"
+cp "$applications"/*.toml "$build/code/applications/"
+# Python refuses a registry with faults here, not on the first request.
+(cd "$build/code" && "$python" -c "
+from pathlib import Path
+from ingest.registry import load
+print('applications:', ', '.join(load(Path('applications'))))")
+find "$build/code" -name __pycache__ -prune -exec rm -rf {} +
+(cd "$build/code" && "$python" -m zipfile -c "$build/code.zip" ./*)
+
+account=$(aws sts get-caller-identity --query Account --output text)
+region=$(aws configure get region || echo "${AWS_REGION:?set AWS_REGION}")
+code_bucket="$stack-code-$account-$region"
+if ! aws s3api head-bucket --bucket "$code_bucket" 2>/dev/null; then
+  aws s3 mb "s3://$code_bucket" --region "$region"
+fi
+code_key="ingest-$(sha256sum "$build/code.zip" | cut -c1-16).zip"
+aws s3 cp --only-show-errors "$build/code.zip" "s3://$code_bucket/$code_key"
+
+provider=$(aws iam list-open-id-connect-providers --output text \
+  --query "OpenIDConnectProviderList[?ends_with(Arn, 'token.actions.githubusercontent.com')].Arn | [0]")
+made=$(aws cloudformation describe-stack-resources --stack-name "$stack" --output text \
+  --query "StackResources[?LogicalResourceId=='GitHubProvider'].PhysicalResourceId | [0]" 2>/dev/null || true)
+# A provider that this stack made itself stays the stack's.
+if [ "$provider" = None ] || [ "$provider" = "$made" ]; then provider=""; fi
+
+aws cloudformation deploy --stack-name "$stack" --template-file ingest/deploy/aws/template.yaml \
+  --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset --parameter-overrides \
+  "HostName=$HOST_NAME" "CertificateArn=$CERTIFICATE_ARN" "Repository=$REPOSITORY" "AlarmEmail=$ALARM_EMAIL" \
+  "CodeBucket=$code_bucket" "CodeKey=$code_key" "GitHubProviderArn=$provider"
+aws cloudformation describe-stacks --stack-name "$stack" --output table --query "Stacks[0].Outputs[].[OutputKey,OutputValue,Description]"

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Deploys the ingest function to Azure Container Apps, or brings it up to date: run it again after a change of the
+# registry.
+#
+#     ACCOUNT=mytooltelemetry HOST_NAME=telemetry.my-tool.dev ALARM_EMAIL=me@my-tool.dev ingest/deploy/azure/deploy.sh
+#
+# Needs az, signed in. ACCOUNT is the new storage account's name. Not run against Azure by this project's own tests.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+
+: "${ACCOUNT:?the name of the storage account to make: 3 to 24 lower-case letters and digits}"
+: "${HOST_NAME:?the host name that you own, such as telemetry.my-tool.dev}"
+: "${ALARM_EMAIL:?where alarms go}"
+group=${GROUP:-abaculus}
+location=${LOCATION:-westeurope}
+registry="${ACCOUNT}acr"
+image="ingest:$(git rev-parse --short HEAD)"
+
+az group create --name "$group" --location "$location" --output none
+az storage account create --name "$ACCOUNT" --resource-group "$group" --sku Standard_LRS --kind StorageV2 \
+  --allow-blob-public-access false --allow-shared-key-access false --min-tls-version TLS1_2 --output none
+# Versioning and soft delete are off: a deleted person must be gone.
+az storage account blob-service-properties update --account-name "$ACCOUNT" --resource-group "$group" \
+  --enable-versioning false --enable-delete-retention false --enable-container-delete-retention false --output none
+az storage account management-policy create --account-name "$ACCOUNT" --resource-group "$group" \
+  --policy @ingest/deploy/azure/lifecycle.json --output none
+az storage container-rm create --storage-account "$ACCOUNT" --resource-group "$group" --name abaculus --output none
+
+az acr create --name "$registry" --resource-group "$group" --sku Basic --output none
+az acr build --registry "$registry" --image "$image" --file ingest/deploy/Containerfile .
+
+az identity create --name abaculus-ingest --resource-group "$group" --output none
+identity=$(az identity show --name abaculus-ingest --resource-group "$group" --query id --output tsv)
+principal=$(az identity show --name abaculus-ingest --resource-group "$group" --query principalId --output tsv)
+client=$(az identity show --name abaculus-ingest --resource-group "$group" --query clientId --output tsv)
+container=$(az storage container-rm show --storage-account "$ACCOUNT" --resource-group "$group" --name abaculus --query id --output tsv)
+# "add" creates what is not there; without "write" it cannot overwrite, and it can neither read, list nor delete.
+az role definition create --output none --role-definition "{
+  \"Name\": \"Abaculus ingest ($ACCOUNT)\", \"Description\": \"Creates blobs\", \"AssignableScopes\": [\"$container\"],
+  \"DataActions\": [\"Microsoft.Storage/storageAccounts/blobServices/containers/blobs/add/action\"]}" || true
+az role assignment create --assignee-object-id "$principal" --assignee-principal-type ServicePrincipal \
+  --role "Abaculus ingest ($ACCOUNT)" --scope "$container" --output none
+az role assignment create --assignee-object-id "$principal" --assignee-principal-type ServicePrincipal \
+  --role AcrPull --scope "$(az acr show --name "$registry" --query id --output tsv)" --output none
+
+az containerapp env create --name abaculus --resource-group "$group" --location "$location" --output none
+az containerapp create --name abaculus-ingest --resource-group "$group" --environment abaculus \
+  --image "$registry.azurecr.io/$image" --registry-server "$registry.azurecr.io" --registry-identity "$identity" \
+  --user-assigned "$identity" --ingress external --target-port 8080 --cpu 0.25 --memory 0.5Gi \
+  --min-replicas 0 --max-replicas 2 --output none --env-vars \
+  "ABACULUS_BUCKET=az://$ACCOUNT/abaculus" "AZURE_CLIENT_ID=$client" "AZURE_STORAGE_ACCOUNT_NAME=$ACCOUNT" \
+  ABACULUS_GROUP_COMMIT_MS=200
+app=$(az containerapp show --name abaculus-ingest --resource-group "$group" --query id --output tsv)
+
+az monitor action-group create --name abaculus --resource-group "$group" --short-name abaculus \
+  --action email maintainer "$ALARM_EMAIL" --output none
+alert() { # name, condition, what it means
+  az monitor metrics alert create --name "abaculus-$1" --resource-group "$group" --scopes "$app" --condition "$2" \
+    --description "$3" --window-size 1h --evaluation-frequency 1h --action abaculus --output none
+}
+# Azure's metric alerts know counts, not shares: these are 10 % and 1 % of a thousand requests an hour.
+alert refusals "total Requests > 100 where statusCodeCategory includes 4xx" "A client sends what is not allowed"
+alert errors "total Requests > 10 where statusCodeCategory includes 5xx" "Clients keep their sessions and try again"
+alert latency "avg ResponseTime > 500" "Requests take longer than half a second"
+alert free-tier "total Requests > 2000" "At this rate the month uses 75 % of the two million free requests"
+
+echo "point a CNAME record of $HOST_NAME to $(az containerapp show --name abaculus-ingest --resource-group "$group" \
+  --query properties.configuration.ingress.fqdn --output tsv), then:"
+echo "az containerapp hostname add --hostname $HOST_NAME --name abaculus-ingest --resource-group $group"
+echo "az containerapp hostname bind --hostname $HOST_NAME --name abaculus-ingest --resource-group $group --environment abaculus --validation-method CNAME"
