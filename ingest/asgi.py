@@ -1,6 +1,7 @@
 """The HTTP edge: reads bodies within limits, sheds what is too much, logs, and serves until told to stop."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 class App:
     """The ASGI application around a `Function`. `log` takes a JSON line a request."""
 
-    def __init__(self, function: Function, log: Callable[[str], object] | None = None) -> None:
+    def __init__(self, function: Function, log: Callable[[str], object] = lambda line: None) -> None:
         self.function = function
         self.settings = function.settings
         self.log = log
@@ -47,30 +49,28 @@ class App:
             answer = await self.answer(exchange)
         except Exception as error:
             answer = Answer(500)
-            self.write(severity="ERROR", message="bug: " + _where(error))
+            self.log(_line(severity="ERROR", message="bug: " + _where(error)))
         finally:
             self.requests -= 1
             self.held -= exchange.held
         if answer is None:
             return  # the client is gone
-        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+        headers = list(_encoded(answer.headers))
         if exchange.broken:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         request = exchange.request
-        self.write(
-            severity="INFO" if answer.status < 400 else "WARNING" if answer.status < 500 else "ERROR",
-            method=request.method if request.method in METHODS else "other",
-            route=request.path if request.path in ROUTES else "other",
-            status=answer.status,
-            ms=round((time.perf_counter() - begin) * 1000, 2),
-            bytes=exchange.received,
+        self.log(
+            _line(
+                severity="INFO" if answer.status < 400 else "WARNING" if answer.status < 500 else "ERROR",
+                method=request.method if request.method in METHODS else "other",
+                route=request.path if request.path in ROUTES else "other",
+                status=answer.status,
+                ms=round((time.perf_counter() - begin) * 1000, 2),
+                bytes=exchange.received,
+            )
         )
-
-    def write(self, **line: object) -> None:
-        if self.log is not None:
-            self.log(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **line}) + "\n")
 
     async def answer(self, exchange: "_Exchange") -> Answer | None:
         request = exchange.request
@@ -78,42 +78,42 @@ class App:
         if answer is None and self.requests > self.settings.max_requests:
             answer = self.function.unavailable("Too many requests at once")
         try:
-            async with asyncio.timeout(self.settings.request_seconds):
+            async with asyncio.timeout(self.settings.stall_seconds) as patience:
                 if answer is not None:
-                    await self.discard(exchange)
+                    await self.discard(exchange, patience)
                     return answer
-                body = await self.read(exchange, self.function.body_limit(request.method))
+                body = await self.read(exchange, patience, self.function.body_limit(request.method))
         except TimeoutError:
             exchange.broken = True
             return answer or self.function.error(408, "Request body took too long")
         if not isinstance(body, bytes):
             return body
-        return await self.function(Request(request.method, request.path, request.headers, body))
+        return await self.function.with_body(Request(request.method, request.path, request.headers, body))
 
-    async def read(self, exchange: "_Exchange", limit: int) -> bytes | Answer | None:
+    async def read(self, exchange: "_Exchange", patience: asyncio.Timeout, limit: int) -> bytes | Answer | None:
         """The body; or the answer to one that cannot be taken; or None when the client hung up."""
         chunks: list[bytes] = []
         while not exchange.ended:
-            chunk = await exchange.next(self.settings.stall_seconds)
+            chunk = await exchange.next(patience, self.settings)
             exchange.held += len(chunk)
             self.held += len(chunk)
             if exchange.received > limit or self.held > self.settings.max_flight_bytes:
                 chunks.clear()
                 full = exchange.received <= limit
-                await self.discard(exchange)
+                await self.discard(exchange, patience)
                 if full:
                     return self.function.unavailable("Too many bytes at once")
                 return self.function.too_large(exchange.request.method)
             chunks.append(chunk)
         return None if exchange.gone else b"".join(chunks)
 
-    async def discard(self, exchange: "_Exchange") -> None:
+    async def discard(self, exchange: "_Exchange", patience: asyncio.Timeout) -> None:
         """Reads on for a while without keeping: who is still sending when we close might never see the answer."""
         if not exchange.has_body:
             return
         limit = exchange.received + self.settings.batch_bytes * 2
         while not exchange.ended and exchange.received < limit:
-            await exchange.next(self.settings.stall_seconds)
+            await exchange.next(patience, self.settings)
         exchange.broken = not exchange.ended
 
 
@@ -129,6 +129,10 @@ class _Exchange:
         # Who asks before sending is not made to send what nobody will read.
         self.has_body = "expect" not in headers and headers.get("content-length", "0") != "0"
         self.has_body |= "transfer-encoding" in headers
+        length = headers.get("content-length", "")
+        chunked = "transfer-encoding" in headers  # which counts, where both are given
+        self.length = int(length) if length.isdecimal() and len(length) <= 18 and not chunked else -1
+        self.begin = asyncio.get_running_loop().time()
         self.received = 0
         self.held = 0
         self.ended = False  # nothing more will come
@@ -136,14 +140,26 @@ class _Exchange:
         self.broken = False  # we stopped listening: the connection cannot be used again
         self._receive = receive
 
-    async def next(self, seconds: float) -> bytes:
-        async with asyncio.timeout(seconds):
-            message = await self._receive()
+    async def next(self, patience: asyncio.Timeout, settings: Settings) -> bytes:
+        """The next bytes of the body. `patience` runs out when none come, or when they come in drips."""
+        message = await self._receive()
         self.gone = message["type"] == "http.disconnect"
-        self.ended = self.gone or not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         self.received += len(chunk)
+        self.ended = self.gone or self.received == self.length or not message.get("more_body", False)
+        if not self.ended:
+            now = asyncio.get_running_loop().time()
+            patience.reschedule(min(now + settings.stall_seconds, self.begin + settings.request_seconds))
         return chunk
+
+
+@lru_cache(maxsize=64)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers]
+
+
+def _line(**fields: object) -> str:
+    return json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **fields}) + "\n"
 
 
 def _where(error: Exception) -> str:
@@ -162,8 +178,17 @@ def serve(bucket: str, host: str = "127.0.0.1", port: int = 8080) -> None:
     """
     settings = from_environment(os.environ)
     store = open_bucket(bucket, retries=False)
-    function = Function(registry.load(), creator(store, settings), settings)
-    app = App(function, sys.stderr.write if settings.log else None)
+
+    def log(line: str) -> None:
+        if settings.log:
+            sys.stderr.write(line)
+
+    def warn(why: str) -> None:
+        log(_line(severity="ERROR", message=f"the store did not confirm: {why}"))
+
+    app = App(Function(registry.load(), creator(store, settings), settings, warn=warn), log)
+    # What is loaded now stays: the collector need not walk through it again with every few hundred requests.
+    gc.freeze()
     named = bucket if "://" in bucket else Path(bucket).absolute().as_uri()
     asyncio.run(_serve(app, settings, host, port, named))
 

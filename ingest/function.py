@@ -54,7 +54,7 @@ def utc_now() -> datetime:
 
 
 class Function:
-    """Answers requests. `create` writes an object once (`ingest.raw.Create`)."""
+    """Answers requests. `create` writes an object once (`ingest.raw.Create`); `warn` is told why it could not."""
 
     def __init__(
         self,
@@ -62,11 +62,13 @@ class Function:
         create: Create,
         settings: Settings,
         now: Callable[[], datetime] = utc_now,
+        warn: Callable[[str], object] = lambda why: None,
     ) -> None:
         self.settings = settings
         self._registry = registry
         self._create = create
         self._now = now
+        self._warn = warn
         self._keep = self._keep_single
         if settings.group_commit_ms:
             self._keep = Group(create, settings, lambda: timestamp(now())).keep
@@ -99,9 +101,10 @@ class Function:
 
     async def __call__(self, request: Request) -> Answer:
         """The answer to a request, after the store confirmed what it says."""
-        answer = self.before_body(request)
-        if answer is not None:
-            return answer
+        return self.before_body(request) or await self.with_body(request)
+
+    async def with_body(self, request: Request) -> Answer:
+        """The answer to a request that `before_body` let pass."""
         limit = self.body_limit(request.method)
         try:
             body = request.body
@@ -133,7 +136,8 @@ class Function:
         del body  # parsed; it need not be held while the store takes its time
         try:
             created = await self._keep(session)
-        except Unavailable:
+        except Unavailable as error:
+            self._warn(str(error))
             return self.unavailable()
         return Answer(201, (*SECURITY, ("Content-Length", "0"))) if created else Answer(304)
 
@@ -188,7 +192,8 @@ class Function:
     async def _store_batch(self, key: str, data: bytes, results: list[dict[str, Any]]) -> None:
         try:
             status = 201 if await self._create(key, data) else 304
-        except Unavailable:
+        except Unavailable as error:
+            self._warn(str(error))
             for result in results:
                 _fill(result, self.unavailable())
         else:

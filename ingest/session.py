@@ -30,6 +30,9 @@ TIME = re.compile(
 )
 NO_TIME = "0001-01-01T00:00:00.000000000"  # the zero of Go's clock: Abacus takes it for a missing member
 
+SCALARS = frozenset({str, int, float, bool, type(None)})
+NOT_TEXT = "must not contain NUL or half a surrogate pair"
+
 SESSION = frozenset(
     {
         "sessionId", "userId", "sessionStartTime", "sessionEndTime", "ingestionTime", "applicationId",
@@ -78,7 +81,7 @@ def parse(body: bytes, registry: Mapping[str, Application], now: datetime, setti
 
 def timestamp(moment: datetime) -> str:
     """A moment in UTC as stored lines write it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rjust(26, "0") + "Z"
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def canonical_time(text: str) -> str | None:
@@ -144,7 +147,7 @@ class _Checker:
         return Session(id, named, start, head.encode(), b"," + _ENCODER.encode(rest)[1:].encode())
 
     def members(self, sent: dict[str, Any], at: str, known: frozenset[str]) -> None:
-        if not known.issuperset(sent):
+        if not known >= sent.keys():
             name = next(name for name in sent if name not in known)
             raise not_valid(f'unknown field "{short(name)}"')
         if type(sent) is Twice:
@@ -167,16 +170,15 @@ class _Checker:
         return value
 
     def time(self, sent: dict[str, Any], at: str, member: str) -> str:
-        text = self.text(sent, at, member)
-        if not text:
-            return ""
-        time = canonical_time(text)
-        if time is None:
-            raise not_valid(f"{at}{member} must be an RFC 3339 time with a zone and at most nine fractional digits")
+        text = sent.get(member)
+        time = canonical_time(text) if type(text) is str else None
+        if time is not None and time != NO_TIME:
+            return time
         if time == NO_TIME:
             self.fault(at, member, "required", "is a required field")
-            return ""
-        return time
+        elif self.text(sent, at, member):
+            raise not_valid(f"{at}{member} must be an RFC 3339 time with a zone and at most nine fractional digits")
+        return ""
 
     def period(self, sent: dict[str, Any], at: str, first: str, last: str) -> tuple[str, str]:
         start, end = self.time(sent, at, first), self.time(sent, at, last)
@@ -186,10 +188,11 @@ class _Checker:
 
     def near(self, sent: dict[str, Any], start: str, now: datetime) -> None:
         hours, days = self.settings.future_hours, self.settings.past_days
-        if start > timestamp(now + timedelta(hours=hours))[:26] + "999":
+        ahead = datetime.fromisoformat(start[:26]) - now.replace(tzinfo=None)
+        if ahead > timedelta(hours=hours):
             what = f"must be at most {hours} hours in the future"
             self.fault("", "sessionStartTime", "maxFuture", what, sent["sessionStartTime"])
-        elif start < timestamp(now - timedelta(days=days))[:26]:
+        elif ahead < timedelta(days=-days):
             what = f"must be at most {days} days in the past"
             self.fault("", "sessionStartTime", "maxPast", what, sent["sessionStartTime"])
 
@@ -201,7 +204,7 @@ class _Checker:
         if len(type) > self.settings.name_length:
             self.too_long(at, "type", type, self.settings.name_length)
         elif self.escapes and not _storable(type):
-            self.fault(at, "type", "text", "must not contain NUL or half a surrogate pair", type)
+            self.fault(at, "type", "text", NOT_TEXT, type)
         return type
 
     def entries(self, sent: dict[str, Any], list_name: str, limit: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -256,13 +259,23 @@ class _Checker:
             return {}
         if not isinstance(given, dict):
             raise not_valid(f"{at}attributes must be an object, got {json_type(given)}")
+        if not given:
+            return {}
         if len(given) > (limit := self.settings.max_attributes):
             self.fault(at, "attributes", "maxItems", f"must have at most {limit} entries", len(given))
             return {}
-        self.names(given, at, fields)
+        if not fields.keys() >= given.keys() or type(given) is Twice:
+            self.names(given, at, fields)
+        length = self.settings.string_length
         written: dict[str, Any] = {}
         for name, value in given.items():
-            self.value(at, name, value)
+            if type(value) is str:
+                if len(value) > length:
+                    self.too_long(at, f"attributes[{short(name)}]", value, length)
+                elif self.escapes and not _storable(value):
+                    self.fault(at, f"attributes[{short(name)}]", "text", NOT_TEXT, value)
+            elif type(value) not in SCALARS:
+                self.not_scalar(at, name, value)
             declared = fields.get(name)
             if declared is None or declared.removed:
                 made = None
@@ -276,6 +289,7 @@ class _Checker:
         return written
 
     def names(self, given: dict[str, Any], at: str, fields: Mapping[str, Field]) -> None:
+        # What is declared was checked when the registry was loaded.
         for name in given:
             if name in fields or (NAME.fullmatch(name) and len(name) <= self.settings.name_length):
                 continue
@@ -298,19 +312,12 @@ class _Checker:
                     what = f"must differ from attributes[{short(other)}] in more than case"
                     self.fault(at, f"attributes[{short(name)}]", "caseConflict", what, name)
 
-    def value(self, at: str, name: str, value: Any) -> None:
-        if type(value) is str:
-            if len(value) > self.settings.string_length:
-                self.too_long(at, f"attributes[{short(name)}]", value, self.settings.string_length)
-            elif self.escapes and not _storable(value):
-                what = "must not contain NUL or half a surrogate pair"
-                self.fault(at, f"attributes[{short(name)}]", "text", what, value)
-        elif isinstance(value, list | dict):
-            what = "must be a string, integer, boolean or null value"
-            self.fault(at, f"attributes[{short(name)}]", "attributeValue", what, value)
-        elif type(value) is Unstorable:
-            what = "must be a number that fits into 64 bits"
-            self.fault(at, f"attributes[{short(name)}]", "range", what, value)
+    def not_scalar(self, at: str, name: str, value: Any) -> None:
+        member = f"attributes[{short(name)}]"
+        if type(value) is Unstorable:
+            self.fault(at, member, "range", "must be a number that fits into 64 bits", value)
+        else:
+            self.fault(at, member, "attributeValue", "must be a string, integer, boolean or null value", value)
 
 
 def _storable(text: str) -> bool:

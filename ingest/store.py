@@ -38,37 +38,33 @@ def creator(store: Store, settings: Settings) -> Create:
     """The function that writes an object into `store` if its key is free. It never reads, lists or overwrites."""
 
     async def create(key: str, data: bytes) -> bool:
-        try:
-            async with asyncio.timeout(settings.store_seconds):
-                return await _create(store, key, data, settings)
-        except TimeoutError:
-            raise Unavailable(f"no answer within {settings.store_seconds:g} s") from None
+        clock = asyncio.get_running_loop().time
+        end = clock() + settings.store_seconds
+        why = "no time to try"
+        for attempt in range(settings.store_tries):
+            if attempt:
+                # Two writers that raced would race again if both waited equally long.
+                spread = random.uniform(0.5, 1.5)  # noqa: S311 # it hides nothing
+                await asyncio.sleep(settings.store_seconds / 100 * 2**attempt * spread)
+                if clock() >= end:
+                    break
+            try:
+                # Half of the time for one try: an answer that is lost in the first can still be had from a second.
+                async with asyncio.timeout_at(min(end, clock() + settings.store_seconds / 2)):
+                    # In one part: multipart uploads are not create-only.
+                    await store.put_async(key, data, mode="create", use_multipart=False)
+                return True
+            except TimeoutError:
+                why = "no answer in time"
+            except FINAL as error:
+                raise Unavailable(_brief(error)) from error
+            except (BaseError, OSError) as error:
+                if proves_existence(error):
+                    return False
+                why = _brief(error)
+        raise Unavailable(why)
 
     return create
-
-
-async def _create(store: Store, key: str, data: bytes, settings: Settings) -> bool:
-    why = ""
-    for attempt in range(settings.store_tries):
-        if attempt:
-            # Two writers that raced would race again if both waited equally long.
-            spread = random.uniform(0.5, 1.5)  # noqa: S311 # it hides nothing
-            await asyncio.sleep(settings.store_seconds / 100 * 2**attempt * spread)
-        try:
-            # Half of the time for one try: an answer that is lost in the first can still be had from a second.
-            async with asyncio.timeout(settings.store_seconds / 2):
-                # In one part: multipart uploads are not create-only.
-                await store.put_async(key, data, mode="create", use_multipart=False)
-            return True
-        except TimeoutError:
-            why = f"no answer within {settings.store_seconds / 2:g} s"
-        except FINAL as error:
-            raise Unavailable(_brief(error)) from error
-        except (BaseError, OSError) as error:
-            if proves_existence(error):
-                return False
-            why = _brief(error)
-    raise Unavailable(why)
 
 
 def proves_existence(error: Exception) -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from ingest.settings import Settings, SettingsError, from_environment
+
 ROOT = Path(__file__).parent.parent
 REGISTRY = 'id = "tool"\n[attributes.note]\ntype = "string"\nwhy = "to test"\n'
 START = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
@@ -335,6 +337,42 @@ def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1
     assert f"127.0.0.1:{server.port}: Address already in use; choose another port" in done.stderr
+
+
+def test_a_store_that_cannot_be_written_to_is_in_the_log_but_no_session_is(tmp_path: Path) -> None:
+    with serving(tmp_path / "server", store_seconds=0.2) as server:
+        (server.bucket / "raw").write_text("in the way of a directory")
+        status, response, said = server.request("PUT", "/v1/sessions", session(1))
+        assert (status, json.loads(said)) == (503, {"message": "Could not process request"})
+        assert response.getheader("Retry-After") == "30"
+        why, request = server.lines()
+        assert why["severity"] == request["severity"] == "ERROR"
+        assert why["message"].startswith("the store did not confirm: ")
+        assert "11112222" not in why["message"]
+
+
+def test_settings_come_from_the_environment_and_every_mistake_is_named() -> None:
+    assert from_environment({"ABACULUS_BODY_BYTES": "  ", "PATH": "/bin"}) == Settings()
+    given = {"ABACULUS_BODY_BYTES": "65536", "ABACULUS_STORE_SECONDS": "2.5", "ABACULUS_LOG": "0"}
+    assert from_environment(given) == Settings(body_bytes=65536, store_seconds=2.5, log=False)
+    assert from_environment({"ABACULUS_GROUP_COMMIT_MS": "0"}).group_commit_ms == 0
+    with pytest.raises(SettingsError) as raised:
+        from_environment(
+            {
+                "ABACULUS_BODY_BYTES": "1 MiB",
+                "ABACULUS_BATCH_LINES": "0",
+                "ABACULUS_STALL_SECONDS": "nan",
+                "ABACULUS_LOG": "maybe",
+                "ABACULUS_GROUP_COMMIT_MS": "-1",
+            }
+        )
+    assert str(raised.value).splitlines() == [
+        "ABACULUS_BODY_BYTES: must be a whole number, 1 or more, got '1 MiB'",
+        "ABACULUS_BATCH_LINES: must be a whole number, 1 or more, got '0'",
+        "ABACULUS_GROUP_COMMIT_MS: must be a whole number, 0 or more, got '-1'",
+        "ABACULUS_STALL_SECONDS: must be a number of seconds, 0.001 or more, got 'nan'",
+        "ABACULUS_LOG: must be 0 or 1, got 'maybe'",
+    ]
 
 
 def test_importing_the_edge_loads_nothing_heavy() -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from faulty import FAULTS, FaultyStore
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
@@ -20,6 +19,7 @@ from ingest.raw import Unavailable
 from ingest.registry import parse as registry
 from ingest.settings import Settings
 from ingest.store import Store, creator, proves_existence
+from tests.faulty import FAULTS, FaultyStore
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 QUICK = Settings(store_seconds=0.04, store_tries=3)
