@@ -142,9 +142,7 @@ def main() -> None:
         starts = sorted(cold_start(str(Path(scratch) / "cold")) for _ in range(5))
         bare_starts = sorted(python_start() for _ in range(5))
         ours, python = starts[2] * 1000, bare_starts[2] * 1000
-        print(
-            f"process start to first answer: {ours:.0f} ms; `python -c pass`: {python:.0f} ms; ratio {ours / python:.1f}"
-        )
+        print(f"start to first answer: {ours:.0f} ms; `python -c pass`: {python:.0f} ms; ratio {ours / python:.1f}")
 
 
 if __name__ == "__main__":
