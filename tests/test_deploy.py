@@ -1,0 +1,160 @@
+"""What the deployments promise: rights to create and nothing else, and the function from its own lock alone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import obstore
+import pytest
+import yaml
+from obstore.exceptions import BaseError, PermissionDeniedError
+from obstore.store import S3Store
+
+from tests.servers import free_ports
+
+DEPLOY = Path("ingest/deploy")
+BUCKET = "arn:aws:s3:::telemetry"
+
+
+class Template(yaml.SafeLoader):
+    """Reads CloudFormation's short functions as what they stand for here."""
+
+
+Template.add_multi_constructor("!", lambda loader, tag, node: _resolved(tag, node))
+
+
+def _resolved(tag: str, node: yaml.Node) -> Any:
+    text = node.value if isinstance(node.value, str) else str(node.value)
+    return text.replace("${Bucket.Arn}", BUCKET).replace("Bucket.Arn", BUCKET)
+
+
+def policy(role: str) -> list[dict[str, Any]]:
+    """The S3 statements of a role in the AWS template."""
+    template = yaml.load((DEPLOY / "aws/template.yaml").read_text(), Loader=Template)
+    (only,) = template["Resources"][role]["Properties"]["Policies"]
+    return [one for one in only["PolicyDocument"]["Statement"] if "s3:" in str(one["Action"])]
+
+
+@pytest.fixture
+def as_ingest() -> Iterator[S3Store]:
+    """A store with the rights of the template's IngestRole, on a server that enforces them."""
+    (port,) = free_ports(1)
+    # The first four calls, which set up, need no rights; every later one does.
+    environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "4"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=environment,
+    )  # fmt: skip
+    try:
+        endpoint = f"http://127.0.0.1:{port}"
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"{endpoint}/moto-api/data.json").close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        admin = {
+            "endpoint_url": endpoint,
+            "region_name": "us-east-1",
+            "aws_access_key_id": "a",
+            "aws_secret_access_key": "b",
+        }
+        s3, iam = boto3.client("s3", **admin), boto3.client("iam", **admin)  # type: ignore[call-overload]
+        s3.create_bucket(Bucket="telemetry")
+        iam.create_user(UserName="ingest")
+        # The server does not know the condition key; that part of the promise is checked as text below.
+        statements = [{key: value for key, value in one.items() if key != "Condition"} for one in policy("IngestRole")]
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iam.put_user_policy(UserName="ingest", PolicyName="ingest", PolicyDocument=document)
+        key = iam.create_access_key(UserName="ingest")["AccessKey"]
+        yield S3Store(
+            "telemetry", endpoint=endpoint, region="us-east-1", client_options={"allow_http": True},
+            access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"],
+            retry_config={"max_retries": 0},
+        )  # fmt: skip
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.s3
+def test_the_function_on_aws_can_create_in_raw_and_do_nothing_else(as_ingest: S3Store) -> None:
+    obstore.put(as_ingest, "raw/v1/x/2026-01-01/a.json.gz", b"a", mode="create", use_multipart=False)
+    refused = {
+        "read": lambda: obstore.get(as_ingest, "raw/v1/x/2026-01-01/a.json.gz"),
+        "list": lambda: list(obstore.list(as_ingest)),
+        "delete": lambda: obstore.delete(as_ingest, "raw/v1/x/2026-01-01/a.json.gz"),
+        "write elsewhere": lambda: obstore.put(as_ingest, "tables/x", b"b", mode="create", use_multipart=False),
+    }
+    for what, action in refused.items():
+        with pytest.raises((PermissionDeniedError, BaseError), match=r"(?i)denied|403|forbidden"):
+            action()
+            pytest.fail(f"it could {what}")
+
+
+def test_the_function_on_aws_cannot_overwrite() -> None:
+    (statement,) = policy("IngestRole")
+    assert statement["Action"] == "s3:PutObject"
+    assert statement["Resource"] == f"{BUCKET}/raw/*"
+    assert statement["Condition"] == {"Null": {"s3:if-none-match": "false"}}
+
+
+def test_only_the_workflow_of_the_main_branch_may_compact() -> None:
+    text = (DEPLOY / "aws/template.yaml").read_text()
+    assert 'token.actions.githubusercontent.com:sub: !Sub "repo:${Repository}:ref:refs/heads/main"' in text
+    assert "VersioningConfiguration" not in text
+
+
+@pytest.mark.parametrize("file", sorted(DEPLOY.rglob("*.json")), ids=lambda path: path.name)
+def test_every_json_file_is_valid(file: Path) -> None:
+    json.loads(file.read_text())
+
+
+def test_the_functions_lock_has_the_versions_of_the_projects_lock() -> None:
+    def pins(file: Path) -> set[str]:
+        return set(re.findall(r"^[a-z0-9-]+==[^ ]+", file.read_text(), re.MULTILINE))
+
+    assert pins(DEPLOY / "requirements.txt") <= pins(Path("requirements.txt"))
+
+
+@pytest.mark.s3
+def test_the_container_files_steps_give_a_function_that_stores(tmp_path: Path) -> None:
+    """The steps of the Containerfile without a container: its lock in a new environment, its files, its command."""
+    steps = (DEPLOY / "Containerfile").read_text()
+    assert "pip install --require-hashes --only-binary :all: -r requirements.txt" in steps
+    assert "COPY ingest/*.py ./ingest/" in steps
+    assert 'CMD ["python", "-m", "ingest"]' in steps
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv/bin/python")
+    install = ["-m", "pip", "install", "-q", "--require-hashes", "--only-binary", ":all:", "-r"]
+    subprocess.run([python, *install, str((DEPLOY / "requirements.txt").absolute())], check=True)
+    app = tmp_path / "app"
+    (app / "ingest").mkdir(parents=True)
+    (app / "applications").mkdir()
+    for file in Path("ingest").glob("*.py"):
+        (app / "ingest" / file.name).write_bytes(file.read_bytes())
+    for file in Path("ingest/applications").glob("*.toml"):
+        (app / "applications" / file.name).write_bytes(file.read_bytes())
+    environment = {"ABACULUS_BUCKET": str(tmp_path / "bucket"), "PORT": "0", "HOST": "127.0.0.1"}
+    environment |= {"ABACULUS_APPLICATIONS": str(app / "applications")}
+    process = subprocess.Popen([python, "-m", "ingest"], cwd=app, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://[\d.:]+", process.stdout.readline())
+        assert found
+        with urllib.request.urlopen(f"{found[0]}/ping") as answer:
+            assert answer.read() == b"pong"
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stdout is not None
+        process.stdout.close()
