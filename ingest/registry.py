@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROLES", "Application", "Field", "Kind", "RegistryError", "load", "parse"]
+__all__ = ["PROBE", "ROLES", "Application", "Field", "Kind", "RegistryError", "load", "parse"]
 
 TYPES = ("string", "integer", "number", "boolean", "timestamp")
 
@@ -116,6 +116,17 @@ class Application:
     spans: Mapping[str, Kind] = field(default_factory=dict)
 
 
+# The application of `abaculus probe`, which is always registered: its one session a probe shows that the function
+# stores. Reports leave it out.
+PROBE = Application(
+    id="abaculus-probe",
+    name="Abaculus probe",
+    description="Sessions that test whether the ingest function stores what it is sent",
+    retention_days=1,
+    attributes={"probe": Field("probe", "boolean", "To tell a test from a run")},
+)
+
+
 def directory() -> Path:
     """Where the registry files lie: $ABACULUS_APPLICATIONS, else ingest/applications here, else applications/."""
     named = os.environ.get("ABACULUS_APPLICATIONS")
@@ -134,8 +145,8 @@ def load(path: Path | None = None) -> dict[str, Application]:
             [f"{path}: no registry file (*.toml) here; add one, or name their directory in ABACULUS_APPLICATIONS"]
         )
     faults: list[str] = []
-    applications: dict[str, Application] = {}
-    origin: dict[str, Path] = {}
+    applications: dict[str, Application] = {PROBE.id: PROBE}
+    origin: dict[str, Path | str] = {PROBE.id: "`abaculus probe`"}
     for file in files:
         try:
             application = parse(file.read_bytes().decode(), str(file))

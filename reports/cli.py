@@ -205,6 +205,61 @@ def sql(bucket: str, application: str | None, form: str | None, query: str) -> N
 
 
 @main.command()
+@click.argument("url")
+@click.option("--bucket", metavar="URL", help="Look whether the session lies in this bucket, too.")
+def probe(url: str, bucket: str | None) -> None:
+    """Test a deployed ingest function: send one session twice."""
+    from reports.probe import ProbeError
+    from reports.probe import probe as run_probe
+
+    try:
+        run_probe(url, open_bucket(bucket) if bucket else None, click.echo)
+    except ProbeError as error:
+        fail(str(error))
+
+
+@main.group("registry")
+def registry_group() -> None:
+    """Work on the registry: the list of all that an application may send."""
+
+
+@registry_group.command()
+def check() -> None:
+    """Load every registry file and name every fault."""
+    for id, application in load_registry().items():
+        if id != registry.PROBE.id:
+            counts = (len(application.attributes), len(application.events), len(application.spans))
+            click.echo("{}: {} attributes, {} types of event, {} types of span".format(id, *counts))
+
+
+@registry_group.command()
+@click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
+@bucket_option
+def suggest(files: tuple[Any, ...], bucket: str) -> None:
+    """Print TOML for what is not declared yet: from sessions in FILEs (JSON or NDJSON, .gz too, - for standard input),
+    or, without any, from the names that were left out of the sessions in the bucket."""
+    from ingest import suggest as suggesting
+    from reports import leftout
+
+    loaded = load_registry()
+    if files:
+        try:
+            found = suggesting.from_sessions(session for file in files for session in leftout.sessions(file))
+        except ValueError as error:
+            fail(str(error))
+    else:
+        paths = leftout.paths(open_bucket(bucket), bucket, loaded)
+        found = {id: suggesting.from_paths(counts) for id, counts in paths.items()}
+    said = False
+    for id, seen in sorted(found.items()):
+        if text := suggesting.toml(seen, loaded.get(id)):
+            click.echo(f"# for the application {json.dumps(id)}\n{text}")
+            said = True
+    if not said:
+        say.print("nothing to suggest: all that was found is declared")
+
+
+@main.command()
 @click.option("--dir", "directory", default="build/demo", show_default=True, metavar="DIR",
               type=click.Path(file_okay=False, path_type=Path), help="Where its bucket and site go.")  # fmt: skip
 @click.option("--sessions", default=20_000, show_default=True, type=click.IntRange(0), metavar="N")

@@ -33,18 +33,19 @@ def ingest_server(bucket: str, log: Path) -> Iterator[str]:
     """The ingest function as a process of its own on a free port of loopback, its log in a file; gives its URL."""
     command = [sys.executable, "-m", "reports.cli", "ingest", "--bucket", bucket, "--port", "0"]
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as lines:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=lines, text=True)
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        url = next((word.rstrip(",") for word in said.split() if word.startswith("http://")), None)
-        if url is None:
-            raise click.ClickException(f"the ingest function did not start; see {log}")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
+    with (
+        log.open("w") as lines,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=lines, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            url = next((word.rstrip(",") for word in said.split() if word.startswith("http://")), None)
+            if url is None:
+                raise click.ClickException(f"the ingest function did not start; see {log}")
+            yield url
+        finally:
+            process.terminate()
 
 
 def send(url: str, sessions: list[dict[str, Any]], told: Callable[[str], None]) -> Counter[int]:

@@ -1,9 +1,11 @@
 """MkDocs hooks only. MkDocs is imported here and nowhere else, so that a move to another generator touches one file."""
 
+import json
 import logging
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from mkdocs.utils import get_relative_url
 
 from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
+from ingest.schema import openapi, session_schema
 from reports import assets, warehouse
 from reports.html import banner, freshness
 from reports.site import MINIMUM_USERS, Page, Site
@@ -55,9 +58,14 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         return config
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
-        """Adds the script, the style sheet and plotly.js."""
+        """Adds the script, the style sheet, plotly.js, and the wire format for machines."""
         for name, path in assets.files().items():
             files.append(File.generated(config, f"assets/{name}", abs_src_path=str(path)))
+        for name, document in (
+            ("openapi.json", openapi(version("abaculus"))),
+            ("session.schema.json", session_schema()),
+        ):
+            files.append(File.generated(config, name, content=json.dumps(document, indent=1)))
         return files
 
     def on_page_markdown(self, markdown: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.registry import RegistryError, load, parse
+from ingest.registry import PROBE, RegistryError, load, parse
 
 WHY = 'why = "to test"\n'
 
@@ -194,7 +194,7 @@ def test_the_directory_comes_from_the_environment_else_from_here(
         (tmp_path / place / "x.toml").write_text(f'id = "{id}"')
         if place == "elsewhere":
             monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / place))
-        assert list(load()) == [id]
+        assert list(load()) == [PROBE.id, id]
 
 
 def test_the_files_that_come_with_the_project_are_in_order() -> None:

@@ -1,0 +1,105 @@
+"""The published documents, checked against the function that they describe."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jsonschema
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from obstore.store import MemoryStore
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
+
+from ingest import registry
+from ingest.function import Function, Request
+from ingest.schema import openapi, session_schema
+from ingest.settings import Settings
+from ingest.store import creator
+from reports import sample
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+JSON = {"content-type": "application/json"}
+VALIDATOR = jsonschema.Draft202012Validator(session_schema())
+GENERATED = list(sample.sessions(40, users=10, seed=3, end=NOW - timedelta(hours=1)))
+
+
+def answer(body: bytes) -> int:
+    function = Function(
+        registry.load(Path("ingest/applications")), creator(MemoryStore(), Settings()), Settings(), lambda: NOW
+    )
+    return asyncio.run(function(Request("PUT", "/v1/sessions", JSON, body))).status
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(session_schema())
+
+
+def test_what_the_function_takes_the_schema_allows() -> None:
+    for session in GENERATED:
+        VALIDATOR.validate(session)
+        assert answer(json.dumps(session).encode()) == 201
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sessionId": "A" * 36},
+        {"sessionId": GENERATED[0]["sessionId"].upper()},
+        {"userId": None},
+        {"sessionStartTime": "yesterday"},
+        {"sessionStartTime": "2026-11-22T10:00:00"},
+        {"sessionEndTime": "2026-11-22T10:00:00.1234567890Z"},
+        {"applicationVersion": "v1"},
+        {"applicationId": ""},
+        {"attributes": {"a b": 1}},
+        {"attributes": {"a": [1]}},
+        {"attributes": {"a": "\0"}},
+        {"attributes": {"a": 2**63}},
+        {"attributes": {"a": "x" * 4097}},
+        {"attributes": {f"a{n}": n for n in range(201)}},
+        {"events": [{"type": "X"}]},
+        {"events": [{"type": "", "time": "2026-11-22T10:00:00Z"}]},
+        {"spans": [{"type": "X", "startTime": "2026-11-22T10:00:00Z"}]},
+        {"spans": {}},
+        {"extra": 1},
+    ],
+    ids=lambda change: json.dumps(change)[:40],
+)
+def test_what_the_schema_forbids_the_function_refuses(change: dict[str, object]) -> None:
+    session = GENERATED[0] | change
+    assert not VALIDATOR.is_valid(session)
+    assert answer(json.dumps(session).encode()) == 400
+
+
+async def asgi(scope, receive, send):  # type: ignore[no-untyped-def]
+    """The application over a store in memory, without a server."""
+    from ingest.asgi import App
+
+    function = Function(
+        registry.load(Path("ingest/applications")), creator(MemoryStore(), Settings()), Settings(), lambda: NOW
+    )
+    await App(function)(scope, receive, send)
+
+
+@schemathesis.serializer("application/x-ndjson")
+def ndjson(context: schemathesis.SerializationContext, value: object) -> bytes:
+    """A generated text as it is: any text can be sent as lines."""
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
+
+
+schema = schemathesis.openapi.from_dict(openapi("0"))
+
+
+@schema.include(path="/v1/sessions").parametrize()
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_comes_in_the_answer_is_one_that_the_document_names(case: schemathesis.Case) -> None:
+    answered = case.call(app=asgi, base_url="http://ingest")
+    assert answered.status_code != 500
+    case.validate_response(answered, checks=[response_schema_conformance, content_type_conformance])
+    documented = openapi("0")["paths"]["/v1/sessions"]
+    if case.method.lower() in documented:
+        assert str(answered.status_code) in documented[case.method.lower()]["responses"]
+    else:
+        assert answered.status_code == 405
