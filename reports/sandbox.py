@@ -1,46 +1,78 @@
-"""What report SQL may be: one SELECT over views, earlier queries and a few table functions, without losing the people.
+"""What report SQL may be: one SELECT over views and earlier queries in which every row stays its person's own.
 
-The connection's own settings do not suffice: they would allow COPY into the mirror, ATTACH, and views that
-replace ours. So the statement is parsed by DuckDB itself and its tree is checked before it runs.
+The connection's settings do not suffice: they would allow COPY into the mirror, ATTACH, and views that replace ours. So
+DuckDB parses the statement, and its tree is checked before it runs. The gate counts distinct `user_id`, which is worth
+something only if (1) no query makes or renames one, and (2) what stands beside it was computed from that person's rows.
 """
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import duckdb
 
 __all__ = ["QueryError", "check", "explain", "parse"]
 
-TABLE_FUNCTIONS = ("range", "generate_series", "unnest")
+# Longer or deeper SQL takes DuckDB's parser off its stack, and this process with it.
+LONGEST = 10_000
 TABLES = ("JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST", "PIVOT")
-# Scalar functions that look outside the query, write, or wait.
-FORBIDDEN_FUNCTIONS = frozenset(
-    {"getenv", "current_setting", "write_log", "sleep_ms", "getvariable", "nextval", "currval", "setseed", "query"}
-)
+TABLE_FUNCTIONS = ("range", "generate_series")
+# All that report SQL may call. Not here is what looks outside the query, differs from one scan to the next, or makes
+# structs: their members could be called user_id.
+FUNCTIONS = """
+    abs ceil ceiling floor round trunc sign sqrt cbrt pow power exp ln log log10 log2 mod fmod greatest least
+    isnan isinf isfinite add subtract multiply divide
+    lower upper lcase ucase trim ltrim rtrim length len strlen left right substr substring replace concat concat_ws
+    contains starts_with ends_with prefix suffix position instr strpos split_part string_split str_split lpad rpad
+    reverse repeat format printf translate like_escape ilike_escape not_like_escape not_ilike_escape
+    regexp_matches regexp_full_match regexp_replace regexp_extract hash md5 ifnull nullif if
+    date_trunc datetrunc date_part datepart date_diff datediff date_sub datesub date_add time_bucket last_day age
+    year month day hour minute second week quarter weekday dayofweek isodow dayofyear weekofyear isoyear yearweek
+    dayname monthname epoch epoch_ms epoch_us make_date make_timestamp strftime strptime try_strptime timezone
+    to_years to_quarters to_months to_weeks to_days to_hours to_minutes to_seconds to_milliseconds to_microseconds
+    now today current_date current_timestamp current_localtimestamp get_current_timestamp
+    count count_star count_if countif sum avg mean min max median mode quantile quantile_cont quantile_disc
+    stddev stddev_pop stddev_samp variance var_pop var_samp any_value arbitrary first last arg_min arg_max argmin argmax
+    min_by max_by bool_and bool_or array_agg list string_agg group_concat listagg
+    row_number rank dense_rank rank_dense percent_rank cume_dist ntile lag lead first_value last_value nth_value
+    list_value range generate_series list_contains list_has array_contains list_position array_length list_distinct
+    list_sort list_min list_max list_sum list_avg list_extract array_extract list_filter list_transform list_count
+"""
+KNOWN_FUNCTIONS = frozenset(FUNCTIONS.split())
+# Windows that only say where a row stands among the others.
+RANKS = ("row_number", "rank", "dense_rank", "rank_dense", "percent_rank", "cume_dist", "ntile")
+# Where a subquery of people's rows decides which rows are kept, and becomes no value of theirs.
+FILTERS = ("where_clause", "having", "qualify", "filter")
 
 
-@dataclass(frozen=True)
 class QueryError(Exception):
-    """What is wrong with a query and what to do; `line` counts from 0 inside the SQL, where it is known."""
+    """What is wrong with a query or a block, and what to do.
 
-    message: str
-    line: int | None = None
+    `line` counts from 0 inside the SQL, where it is known; `option` is the block's option at fault.
+    """
 
-    def __str__(self) -> str:
-        return self.message
+    def __init__(self, message: str, line: int | None = None, *, option: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.line, self.option = message, line, option
 
 
 def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     """DuckDB's syntax tree of one SELECT. Raises `QueryError` for anything else."""
+    if len(sql) > LONGEST:
+        raise QueryError(f"the SQL is longer than {LONGEST:,} characters; split it into several named queries")
     rows = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [sql]).fetchall()
-    tree: dict[str, Any] = json.loads(rows[0][0])
+    try:
+        tree: dict[str, Any] = json.loads(rows[0][0])
+    except RecursionError:
+        raise QueryError("the SQL is nested too deeply; split it into several named queries") from None
     if tree["error"]:
-        line = sql[: int(tree.get("position") or 0)].count("\n") if "position" in tree else None
+        line = _line(sql, tree.get("position"))
         if tree["error_type"] == "parser":
             raise QueryError(f"{tree['error_message']}; mend the SQL", line)
+        if "depth" in tree["error_message"]:
+            raise QueryError("the SQL is nested too deeply; split it into several named queries")
         raise QueryError("only SELECT is allowed here; charts read, they do not change anything", line)
     if len(tree["statements"]) != 1:
         raise QueryError("one SELECT statement is allowed, this has several; give each a fence and a name of its own")
@@ -55,61 +87,97 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
     """
     tree = parse(connection, sql)
     nodes = list(_walk(tree))
-    names = {str(entry["key"]).lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())}
+    parts = [(_lower(entry["key"]), entry) for node in nodes for entry in node.get("cte_map", {}).get("map", ())]
+    names = {name for name, _ in parts}
     for name in sorted(names & relations.keys()):
         raise QueryError(f"WITH {name}: there is a view or query of that name already; choose another name")
+    tables = set().union(*(_aliases(node) for node in nodes if node.get("type") in ("BASE_TABLE", "SUBQUERY", "PIVOT")))
     for node in nodes:
-        _allowed(sql, node, names, relations)
-        _keeps_user_id(sql, node)
-    readers = _people(nodes, names, relations)
+        at = _line(sql, node.get("query_location"))
+        _allowed(node, at, names, relations)
+        _keeps_user_id(node, at, tables)
+    readers = {name for name, unit in relations.items() if unit}
+    while new := {name for name, part in parts if name not in readers and _reads(part, readers)}:
+        readers |= new
+    if not _reads(tree, readers):
+        return ""
     for node in nodes:
-        _joins_people(sql, node, readers)
-    units = {relations[name] for name in readers if name in relations}
-    grouped = any(node.get("group_expressions") or node.get("type") == "DISTINCT_MODIFIER" for node in nodes)
-    return "" if not units else "rows" if grouped or len(units) > 1 else units.pop()
+        _stays_with_its_person(node, _line(sql, node.get("query_location")), readers)
+    for node in _walk(tree, FILTERS):
+        if node.get("class") == "SUBQUERY" and _reads(node, readers) and not _is_membership(node):
+            raise QueryError(
+                "this subquery puts one person's data beside another's; use it in WHERE, join USING (user_id), "
+                "or say user_id IN (SELECT user_id …)",
+                _line(sql, node.get("query_location")),
+            )
+    used = {_lower(node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"}
+    units = {relations[name] for name in used & relations.keys() if relations[name]}
+    grouped = any(
+        node.get("group_expressions")
+        or node.get("aggregate_handling") == "FORCE_AGGREGATES"  # GROUP BY ALL
+        or node.get("type") == "DISTINCT_MODIFIER"
+        for node in nodes
+    )
+    return "rows" if grouped or len(units) != 1 else units.pop()
 
 
-def _walk(node: Any) -> Iterator[dict[str, Any]]:
-    """Every object of the tree. Iterative: a query may be nested deeper than Python's stack."""
+def _walk(node: Any, without: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """Every object of the tree, but for the members named. Iterative: a query may be nested deeper than our stack."""
     pending = [node]
     while pending:
         current = pending.pop()
         if isinstance(current, dict):
             yield current
-            pending.extend(current.values())
+            pending.extend(value for key, value in current.items() if key not in without)
         elif isinstance(current, list):
             pending.extend(current)
 
 
-def _line(sql: str, node: Mapping[str, Any]) -> int | None:
-    location = node.get("query_location")
-    return sql[:location].count("\n") if isinstance(location, int) and location <= len(sql) else None
+def _line(sql: str, location: Any) -> int | None:
+    """On which line a place is that DuckDB gives in bytes; None for "unknown", its largest number."""
+    written = sql.encode()
+    known = location is not None and int(location) <= len(written)
+    return written[: int(location)].count(b"\n") if known else None
 
 
-def _allowed(sql: str, node: Mapping[str, Any], names: set[str], relations: Mapping[str, str]) -> None:
-    """Raises `QueryError` for tables and functions that are not allowed."""
+def _lower(name: str) -> str:
+    """As DuckDB compares names: only ASCII letters lose their case (the Kelvin sign is not a k)."""
+    return "".join(one.lower() if one.isascii() else one for one in name)
+
+
+def _allowed(node: Mapping[str, Any], at: int | None, names: set[str], relations: Mapping[str, str]) -> None:
+    """Raises `QueryError` for tables, functions and clauses that are not allowed."""
     kind = node.get("type")
     there = ", ".join(relations)
     if kind == "BASE_TABLE":
         name = str(node["table_name"])
-        if node.get("schema_name") or node.get("catalog_name"):
-            raise QueryError(f"{node.get('schema_name')}.{name} is not allowed; use {there}", _line(sql, node))
-        if name.lower() not in names | relations.keys():
-            near = difflib.get_close_matches(name.lower(), [*relations, *names], 1)
+        if len(node["qualified_name"]["path"]) != 1:
+            raise QueryError(f"{'.'.join(node['qualified_name']['path'])} is not allowed; use {there}", at)
+        if _lower(name) not in names | relations.keys():
+            near = difflib.get_close_matches(_lower(name), [*relations, *names], 1)
             hint = f'did you mean "{near[0]}"?' if near else f"there are {there}"
-            raise QueryError(f'table "{name}" not found; {hint}', _line(sql, node))
+            raise QueryError(f'table "{name}" not found; {hint}', at)
     elif kind == "TABLE_FUNCTION":
-        name = str(node["function"].get("function_name", "")).lower()
-        if name not in TABLE_FUNCTIONS:
+        name = str(node["function"].get("function_name"))
+        if node["function"].get("qualified_name", {}).get("path") != [name] or _lower(name) not in TABLE_FUNCTIONS:
             allowed = ", ".join(TABLE_FUNCTIONS)
-            raise QueryError(f"table function {name} is not allowed; allowed are {allowed}", _line(sql, node))
+            raise QueryError(f"table function {name} is not allowed; allowed are {allowed}", at)
+    elif kind == "RECURSIVE_CTE_NODE":
+        raise QueryError("WITH RECURSIVE is not allowed in report SQL; use range() or generate_series()", at)
     elif "sample" in node and "alias" in node and kind not in TABLES:
-        raise QueryError(f"{str(kind).lower()} is not allowed here; SELECT from {there}", _line(sql, node))
-    if node.get("class") == "FUNCTION" and str(node.get("function_name")).lower() in FORBIDDEN_FUNCTIONS:
-        raise QueryError(f"function {node['function_name']} is not allowed in report SQL; remove it", _line(sql, node))
+        raise QueryError(f"{str(kind).lower()} is not allowed here; SELECT from {there}", at)
+    if node.get("sample"):
+        raise QueryError("a sample differs each time it is read; filter by hash(user_id) % 10 = 0 instead", at)
+    if node.get("class") in ("FUNCTION", "WINDOW"):
+        name = _lower(node["function_name"])
+        operator = not re.match("[a-z_]", name)
+        if node["qualified_name"]["path"] != [node["function_name"]] or not (name in KNOWN_FUNCTIONS or operator):
+            near = difflib.get_close_matches(name, KNOWN_FUNCTIONS, 1)
+            hint = f"did you mean {near[0]}?" if near else "write it with other functions, or leave it out"
+            raise QueryError(f"function {name} is not allowed in report SQL; {hint}", at)
 
 
-def _keeps_user_id(sql: str, node: Mapping[str, Any]) -> None:
+def _keeps_user_id(node: Mapping[str, Any], at: int | None, tables: set[str]) -> None:
     """`user_id` says whose row it is: it may be selected, never made, or a chart would count people who are not.
 
     So its name may stand where a column is read or left out, and nowhere else in the tree.
@@ -119,57 +187,84 @@ def _keeps_user_id(sql: str, node: Mapping[str, Any]) -> None:
         if key in ("column_names", "using_columns", "exclude_list", "qualified_exclude_list", "qualified_name"):
             continue
         named = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        if any(isinstance(name, str) and name.lower() == "user_id" for name in named) and not (
+        if any(isinstance(name, str) and _lower(name) == "user_id" for name in named) and not (
             key == "alias" and reads
         ):
-            raise QueryError("user_id must be the column of a view as it is; give this another name", _line(sql, node))
-    if node.get("class") == "STAR" and node.get("columns") and node.get("alias"):
-        raise QueryError("COLUMNS(…) cannot be renamed here; name the columns one by one", _line(sql, node))
-
-
-def _people(nodes: list[dict[str, Any]], names: set[str], relations: Mapping[str, str]) -> set[str]:
-    """Names in this query whose rows are people's: views, named queries, and WITH parts that read any of them."""
-    readers = {name for name, people in relations.items() if people}
-    parts = [(str(entry["key"]).lower(), entry) for node in nodes for entry in node.get("cte_map", {}).get("map", ())]
-    while new := {name for name, part in parts if name not in readers and _reads(part, readers)}:
-        readers |= new
-    used = {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
-    return readers & used
+            raise QueryError("user_id must be the column of a view as it is; give this another name", at)
+    if node.get("class") == "STAR" and node.get("columns"):
+        raise QueryError("COLUMNS(…) is not allowed in report SQL; name the columns one by one", at)
+    if node.get("class") == "COLUMN_REF" and _lower(node["column_names"][-1]) in tables:
+        name = node["column_names"][-1]
+        raise QueryError(f'"{name}" is a table\'s whole row; name a column, or give the table another name with AS', at)
+    if node.get("type") == "PIVOT" and node.get("aggregates"):
+        raise QueryError("PIVOT is not allowed in report SQL; give the chart a color instead", at)
 
 
 def _reads(node: Any, readers: set[str]) -> bool:
     tables = (part for part in _walk(node) if part.get("type") == "BASE_TABLE")
-    return any(str(part["table_name"]).lower() in readers for part in tables)
+    return any(_lower(part["table_name"]) in readers for part in tables)
 
 
-def _joins_people(sql: str, node: Mapping[str, Any], readers: set[str]) -> None:
-    """Two tables of people's rows may only be joined person by person, or one would lend its people to the other."""
-    if node.get("type") != "JOIN" or not (_reads(node["left"], readers) and _reads(node["right"], readers)):
-        return
-    if any(str(name).lower() == "user_id" for name in node.get("using_columns") or ()):
-        return
-    pending = [node.get("condition") or {}]
+def _stays_with_its_person(node: Mapping[str, Any], at: int | None, readers: set[str]) -> None:
+    """Joins go person by person, and so do windows: else one row would lend its people, or its values, to another."""
+    if node.get("setop_type") == "UNION" and any(_reads(part, readers) for part in node["children"]):
+        raise QueryError("UNION puts columns together by position; say UNION ALL BY NAME, so that user_id stays so", at)
+    if node.get("class") == "WINDOW":
+        alone = any(_is_user_id(part) for part in node["partitions"])
+        if not alone and _lower(node["function_name"]) not in RANKS:
+            raise QueryError(f"{node['function_name']} OVER … reads other people's rows; add PARTITION BY user_id", at)
+    joins = node.get("type") == "JOIN" and _reads(node["left"], readers) and _reads(node["right"], readers)
+    if joins and not _joins_by_user_id(node):
+        raise QueryError("both sides of this join have people's rows; join them USING (user_id)", at)
+
+
+def _joins_by_user_id(join: Mapping[str, Any]) -> bool:
+    using = [_lower(name) for name in join.get("using_columns") or ()]
+    # The last column of an ASOF join is the one that need not be equal.
+    if "user_id" in (using[:-1] if join["ref_type"] == "ASOF" else using):
+        return True
+    left, right = _aliases(join["left"]), _aliases(join["right"])
+    pending = [join.get("condition") or {}]
     while pending:
         part = pending.pop()
         if part.get("type") == "CONJUNCTION_AND":
             pending += part["children"]
         elif part.get("type") == "COMPARE_EQUAL" and _is_user_id(part["left"]) and _is_user_id(part["right"]):
-            return
-    raise QueryError("both sides of this join have people's rows; join them USING (user_id)", _line(sql, node))
+            sides = [_lower(part[side]["column_names"][0]) for side in ("left", "right")]
+            if (sides[0] in left and sides[1] in right) or (sides[1] in left and sides[0] in right):
+                return True
+    return False
+
+
+def _aliases(table: Mapping[str, Any]) -> set[str]:
+    """By which names the columns of a part of FROM can be qualified."""
+    if table["type"] == "JOIN":
+        return _aliases(table["left"]) | _aliases(table["right"])
+    return {_lower(table.get("alias") or table.get("table_name") or "")}
 
 
 def _is_user_id(node: Mapping[str, Any]) -> bool:
-    return node.get("class") == "COLUMN_REF" and str(node["column_names"][-1]).lower() == "user_id"
+    return node.get("class") == "COLUMN_REF" and _lower(node["column_names"][-1]) == "user_id"
 
 
-def explain(error: duckdb.Error, sql: str) -> QueryError:
+def _is_membership(node: Mapping[str, Any]) -> bool:
+    """Whether a subquery is that of `user_id IN (SELECT user_id …)`."""
+    selected = node["subquery"]["node"].get("select_list") or [{}]
+    return node["subquery_type"] == "ANY" and _is_user_id(node.get("child") or {}) and _is_user_id(selected[0])
+
+
+def explain(error: duckdb.Error, sql: str, *, values: bool = True) -> QueryError:
     """DuckDB's error in a sentence: what, where, and which name was probably meant.
 
+    Without `values`, an error that a row caused does not repeat what was in it: the log of a public build is public.
     The connection must not have `errors_as_json`, whose setting is locked: the text is read instead.
     """
     text = str(error)
-    first = text.split("\n", 1)[0].split(":", 1)[-1].strip().rstrip("!")
     line = next((int(part[5:].split(":")[0]) - 1 for part in text.split("\n") if part.startswith("LINE ")), None)
+    if not values and not isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
+        kind = text.split(":", 1)[0].removesuffix(" Error").lower()
+        return QueryError(f"a value in the data does not fit ({kind}); use TRY_CAST, or filter it out", line)
+    first = text.split("\n", 1)[0].split(":", 1)[-1].strip().rstrip("!")
     near = text.partition("Candidate bindings:")[2].split("\n")[0].strip() if "Candidate bindings:" in text else ""
     near = near or text.partition("Did you mean ")[2].split("\n")[0].rstrip("?")
     first = first.replace("Referenced column", "column").replace(" in FROM clause", "")
