@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 __all__ = ["Fault", "Fence", "body_line", "fences", "replace"]
 
-OPENING = re.compile(r"^(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)[ \t]*$")
+OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)\s*")
+# What can hold an indented block: an admonition, a tab, a list item, a definition, a footnote.
+HOLDER = re.compile(r"[ \t]*(?:!!!|\?\?\?\+?|===[!+]?|[-*+:]|\d+[.)]|\[\^[^\]]+\]:)[ \t]")
+FRONT_MATTER = re.compile(r"---[ \t]*\n.*?^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Fence:
-    """A fence: `kind` is "sql" or "chart", `name` that of a query, `start` and `end` its lines, counted from 0."""
+    """A fence: `kind` is "sql" or "chart", `name` that of a query, `start` and `end` its lines, counted from 0.
+
+    One that nothing closes reaches to the end of the page.
+    """
 
     kind: str
     name: str
@@ -31,26 +37,61 @@ class Fence:
     indent: str
     start: int
     end: int
+    closed: bool = True
 
 
 def fences(text: str) -> Iterator[Fence]:
-    """The `sql NAME` and `yaml chart` fences of a page, in order. A fence inside a longer one is part of that one."""
+    """The `sql NAME` and `yaml chart` fences of a page, in order.
+
+    A fence inside a longer one, a comment or an indented code block is shown or hidden, not run.
+    """
     lines = text.split("\n")
     number = 0
     while number < len(lines):
-        opening = OPENING.match(lines[number])
-        if opening is None:
-            number += 1
+        opening = OPENING.fullmatch(lines[number])
+        if opening is None or not _held(lines, number, opening["indent"]):
+            number = _after_comment(lines, number) + 1
             continue
         mark, indent = opening["mark"], opening["indent"]
-        closing = re.compile(rf"^[ \t]*{re.escape(mark[0])}{{{len(mark)},}}[ \t]*$")
-        end = next((at for at in range(number + 1, len(lines)) if closing.match(lines[at])), len(lines))
-        words = opening["info"].split()
-        kind = "chart" if words == ["yaml", "chart"] else "sql" if len(words) == 2 and words[0] == "sql" else None
+        closing = re.compile(rf"[ \t]*{re.escape(mark[0])}{{{len(mark)},}}\s*")
+        end = next((at for at in range(number + 1, len(lines)) if closing.fullmatch(lines[at])), None)
+        kind, name = _meaning(opening["info"])
         if kind:
             content = "\n".join(line.removeprefix(indent) for line in lines[number + 1 : end])
-            yield Fence(kind, words[1], content, indent, number, end)
-        number = end + 1
+            yield Fence(kind, name, content, indent, number, len(lines) if end is None else end, end is not None)
+        elif end is None:
+            # Markdown takes what nothing closes for text, so what follows is still the page.
+            end = number
+        number = len(lines) if end is None else end + 1
+
+
+def _meaning(info: str) -> tuple[str | None, str]:
+    """What the words after the mark say: the kind of a fence, None if it is documentation, and its name."""
+    words = info.split()
+    if len(words) < 2:
+        return None, ""
+    if words[0].lower() in ("yaml", "yml") and words[1].lower() == "chart":
+        return "chart", ""
+    # `sql linenums="1"` is an option of the highlighter.
+    return ("sql", words[1]) if words[0].lower() == "sql" and "=" not in words[1] else (None, "")
+
+
+def _held(lines: list[str], number: int, indent: str) -> bool:
+    """Whether a fence at this indent is one: four spaces make a code block, except inside what can hold a block."""
+    width = len(indent.expandtabs(4))
+    if width < 4:
+        return True
+    above = (line for line in reversed(lines[:number]) if line.strip())
+    outer = next((line for line in above if len(line) - len(line.lstrip()) < len(indent)), "")
+    return HOLDER.match(outer) is not None
+
+
+def _after_comment(lines: list[str], number: int) -> int:
+    """The line on which an HTML comment ends that begins, and does not end, on this one; else this one."""
+    _, begun, rest = lines[number].rpartition("<!--")
+    if not begun or "-->" in rest:
+        return number
+    return next((at for at in range(number + 1, len(lines)) if "-->" in lines[at]), number)
 
 
 def replace(text: str, pieces: list[tuple[Fence, str]]) -> str:
@@ -63,5 +104,10 @@ def replace(text: str, pieces: list[tuple[Fence, str]]) -> str:
 
 def body_line(source: str, body: str) -> int:
     """On which line of the file (from 0) its body begins, below the front matter that has been taken off."""
+    source, body = source.replace("\r\n", "\n"), body.replace("\r\n", "\n")
     at = source.rfind(body) if body else -1
-    return source[:at].count("\n") if at >= 0 else 0
+    if at < 0:
+        # Something changed the body on its way here: where the front matter ends is what is left to know.
+        front = FRONT_MATTER.match(source)
+        at = front.end() if front else 0
+    return source[:at].count("\n")
