@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import obstore
 from obstore.store import LocalStore, ObjectStore
 
-__all__ = ["directory", "mirror"]
+__all__ = ["directory", "local", "mirror"]
 
 THREADS = 16
 
@@ -21,15 +20,19 @@ def directory(bucket: str) -> Path:
     return cache / "abaculus" / hashlib.sha256(bucket.encode()).hexdigest()[:16]
 
 
+def local(store: ObjectStore) -> Path | None:
+    """The directory that a bucket is, when it is one: its objects are read where they lie."""
+    return Path(store.prefix) if isinstance(store, LocalStore) and store.prefix is not None else None
+
+
 def mirror(store: ObjectStore, bucket: str, objects: Iterable[tuple[str, int]]) -> list[Path]:
     """Paths of local copies of (key, bytes), in order; fetches what is absent or of another size.
 
     A bucket that is a local directory is read where it lies.
     """
     wanted = list(objects)
-    if isinstance(store, LocalStore):
-        assert store.prefix is not None
-        return [Path(store.prefix) / key for key, _ in wanted]
+    if here := local(store):
+        return [here / key for key, _ in wanted]
     root = directory(bucket)
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ThreadPoolExecutor(THREADS) as threads:
@@ -45,7 +48,7 @@ def _copy(store: ObjectStore, root: Path, key: str, size: int) -> Path:
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            for part in obstore.get(store, key).stream():
+            for part in store.get(key).stream():
                 file.write(part)
         Path(name).replace(path)
     except BaseException:

@@ -1,0 +1,25 @@
+"""Fixtures for all tests."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.servers import s3_server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """A real S3 server with the bucket `abaculus`; the environment in which obstore and deltalake find it.
+
+    Only tests marked `s3` may ask for it: starting it takes seconds. By hand: `weed server -s3 -dir=…`
+    with the options in tests/servers.py, then the same variables in the shell.
+    """
+    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
+        yield environment
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> str:
+    """The path of a local bucket that does not exist yet."""
+    return str(tmp_path / "bucket")

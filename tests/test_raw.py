@@ -1,0 +1,335 @@
+"""Reading raw objects back: what is sound arrives, what is not is set aside alone."""
+
+import json
+import zlib
+from typing import Any
+
+import pytest
+from obstore.store import MemoryStore, ObjectStore
+
+from ingest.bucket import open_bucket
+from reports import raw
+from tests.buckets import NOTES, REGISTRY, batch, content, keep, keys, registry, session, uuid
+
+APPLICATION = REGISTRY["notes"]
+PREFIX = "raw/v1/notes/2026-03-04/"
+
+
+@pytest.fixture(params=["memory", "local"])
+def store(request: pytest.FixtureRequest, bucket: str) -> ObjectStore:
+    return MemoryStore() if request.param == "memory" else open_bucket(bucket)
+
+
+def read(store: ObjectStore, known: Any = APPLICATION) -> raw.Chunk:
+    (objects,) = raw.chunks(store, "notes")
+    return raw.read(store, known, objects)
+
+
+def ids(chunk: raw.Chunk) -> list[str]:
+    return sorted(chunk.rows["sessionId"].to_pylist())
+
+
+def line(number: int = 1, **members: Any) -> bytes:
+    """A canonical line."""
+    store = MemoryStore()
+    (key,) = keep(store, session(number))
+    return json.dumps(json.loads(content(store, key)) | members, separators=(",", ":")).encode() + b"\n"
+
+
+def put(store: ObjectStore, *lines: bytes, name: str = "batch-00.ndjson.gz") -> str:
+    store.put(PREFIX + name, zlib.compress(b"".join(lines), wbits=31))
+    return PREFIX + name
+
+
+# What is sound
+
+
+def test_sessions_that_came_alone_and_in_batches_are_read_together(store: ObjectStore) -> None:
+    taken = [*keep(store, session(1), session(2)), batch(store, session(3), session(4))]
+    chunk = read(store)
+    assert ids(chunk) == [uuid(number) for number in (1, 2, 3, 4)]
+    assert sorted(chunk.taken) == sorted(taken)
+    assert chunk.unreadable == [] and chunk.waiting == []
+
+
+def test_a_session_is_read_with_everything_that_it_has(store: ObjectStore) -> None:
+    keep(
+        store,
+        session(
+            attributes={
+                "osName": "macOS", "exitCode": -1, "inCi": None, "memory": 7.5, "comment": "naïve 🐚 \\ \" \n",
+                "checkedAt": "2026-03-04T06:00:00.123456789+01:00", "foo": 1,
+            },
+            events=[{"type": "Opened", "time": "2026-03-04T05:06:08Z", "attributes": {"how": "drums"}}],
+            spans=[{"type": "Save", "startTime": "2026-03-04T05:06:08Z", "endTime": "2026-03-04T05:06:09Z"}],
+        ),
+    )  # fmt: skip
+    (row,) = read(store).rows.to_pylist()
+    assert row["attributes"]["comment"] == 'naïve 🐚 \\ " \n'
+    assert row["attributes"]["checkedAt"].isoformat() == "2026-03-04T05:00:00.123456+00:00"
+    assert row["attributes"]["exitCode"] == -1 and row["attributes"]["inCi"] is None
+    assert row["events"][0]["attributes"] == {"how": "(other)"}
+    assert row["spans"][0]["attributes"] == {"size": None}
+    assert row["undeclared"] == ["attributes.foo"]
+
+
+def test_an_application_that_declares_nothing_is_read(store: ObjectStore) -> None:
+    bare = registry('id = "notes"\nname = "Notes"\n')
+    keep(store, session(events=[{"type": "Opened", "time": "2026-03-04T05:06:08Z"}]), known=bare)
+    assert read(store, bare["notes"]).rows["undeclared"].to_pylist() == [
+        ["attributes.exitCode", "attributes.osName", "events.Opened"]
+    ]
+
+
+# Chunks
+
+
+def test_objects_come_in_chunks_of_as_many_as_fit(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "CHUNK_OBJECTS", 3)
+    every = keep(store, *(session(number) for number in range(8)))
+    chunks = list(raw.chunks(store, "notes"))
+    assert [len(chunk) for chunk in chunks] == [3, 3, 2]
+    assert sorted(item.key for chunk in chunks for item in chunk) == sorted(every)
+
+
+def test_a_chunk_is_full_at_so_many_bytes_and_one_large_object_has_its_own(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "CHUNK_BYTES", 100)
+    for name, size in (("a", 60), ("b", 60), ("c", 30), ("d", 500), ("e", 10)):
+        store.put(f"{PREFIX}{name}", b"x" * size)
+    chunks = [sorted(item.key[-1] for item in chunk) for chunk in raw.chunks(store, "notes")]
+    assert sorted(letter for chunk in chunks for letter in chunk) == list("abcde")
+    assert all(len(chunk) == 1 for chunk in chunks if "d" in chunk)
+    assert all({"a", "b"} - set(chunk) for chunk in chunks)
+
+
+def test_no_objects_are_no_chunks_and_no_applications(store: ObjectStore) -> None:
+    assert list(raw.chunks(store, "notes")) == []
+    assert raw.applications(store) == []
+
+
+def test_applications_are_those_that_have_objects_now(store: ObjectStore) -> None:
+    keep(store, session())
+    store.put("raw/v1/other/2026-03-04/x", b"")
+    assert raw.applications(store) == ["notes", "other"]
+    store.delete(keys(store, "raw/v1/notes/"))  # a local directory stays there, empty
+    assert raw.applications(store) == ["other"]
+
+
+def test_an_object_that_another_run_took_after_the_listing_is_passed_over(store: ObjectStore) -> None:
+    gone, _ = keep(store, session(1), session(2))
+    (objects,) = raw.chunks(store, "notes")
+    store.delete(gone)
+    chunk = raw.read(store, APPLICATION, objects)
+    assert ids(chunk) == [uuid(2)]
+    assert gone not in chunk.taken
+
+
+# Poison
+
+POISON = {
+    "half a session": line()[: len(line()) // 2] + b"\n",
+    "not JSON": b"hello\n",
+    "an empty line": b"\n",
+    "null": b"null\n",  # pyarrow ends the process at this one
+    "many nulls": b"null" * 1000 + b"\n",
+    "a number": b"5\n",
+    "an array": b"[]\n",
+    "an object without members": b"{}\n",
+    "two sessions without a newline between": line(8)[:-1] + line(9),
+    "text that is not UTF-8": line().replace(b"Linux", b"\xff\xfe"),
+    "half a surrogate pair": line().replace(b"Linux", rb"\ud800"),
+    "a carriage return": line().replace(b"Linux", b"a\rb"),
+    "an integer of 65 bits": line(attributes={"exitCode": 2**63}),
+    "a fraction for an integer": line(attributes={"exitCode": 0.5}),
+    "a number past all numbers": line(attributes={"memory": 1}).replace(b":1}", b":1e999}"),
+    "a text for an integer": line(attributes={"exitCode": "0"}),
+    "an array for a text": line(attributes={"osName": ["Linux"]}),
+    "a text for the attributes": line(attributes="none"),
+    "a member twice": line()[:-2] + b',"userId":"x"}\n',
+    "an attribute twice": line().replace(b'"osName":"Linux"', b'"osName":"Linux","osName":"macOS"'),
+    "nine digits of a second": line(sessionEndTime="2026-03-04T05:06:07.123456789Z"),
+    "a time that is none": line(sessionEndTime="2026-02-30T00:00:00Z"),
+    "no session id": line(sessionId=None),
+    "a session id that is no UUID": line(sessionId="12345"),
+    "a session id with more behind it": line(sessionId=uuid(1) + "\n"),
+    "no user": line(userId=None),
+    "no start": line(sessionStartTime=None),
+    "no ingestion": line(ingestionTime=None),
+    "no application": line(applicationId=None),
+    "another application": line(applicationId="other"),
+    "brackets without end": line()[:-2] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+    "an unknown member in something that does not end": line()[:-2] + b',"x":[1}\n',
+}
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=POISON.keys())
+def test_one_poisoned_line_in_a_batch_costs_one_session(poison: bytes) -> None:
+    store = MemoryStore()
+    others = [line(number) for number in range(10, 30)]
+    key = put(store, *others[:7], poison, *others[7:])
+    keep(store, session(2))
+    chunk = read(store)
+    assert ids(chunk) == sorted([uuid(2), *(uuid(number) for number in range(10, 30))])
+    (found,) = chunk.unreadable
+    assert (found.key, found.line, found.content) == (key, 8, poison)
+    assert found.reason and "\n" not in found.reason
+    assert key in chunk.taken and chunk.waiting == []
+
+
+def test_every_poison_at_once_is_set_aside_and_what_is_sound_between_is_read(store: ObjectStore) -> None:
+    # Alone, as the first of a chunk, last, and side by side.
+    for number, poison in enumerate(POISON.values()):
+        put(store, poison, name=f"{number:02}a.json.gz")
+        put(store, poison, poison, line(100 + number), name=f"{number:02}b.ndjson.gz")
+    chunk = read(store)
+    assert ids(chunk) == sorted(uuid(100 + number) for number in range(len(POISON)))
+    assert len(chunk.unreadable) == 3 * len(POISON)
+    assert len(chunk.taken) == 2 * len(POISON)
+
+
+@pytest.mark.parametrize("cut", range(0, len(line()), 7))
+def test_a_line_that_was_cut_off_never_swallows_its_neighbour(cut: int) -> None:
+    store = MemoryStore()
+    put(store, line(1)[:cut] + b"\n", line(2), line(3))
+    chunk = read(store)
+    assert ids(chunk) == [uuid(2), uuid(3)]
+    assert [found.line for found in chunk.unreadable] == [1]
+
+
+def test_a_last_line_that_was_cut_off_costs_one_session(store: ObjectStore) -> None:
+    put(store, line(1), line(2), line(3)[:100])
+    chunk = read(store)
+    assert ids(chunk) == [uuid(1), uuid(2)]
+    assert [(found.line, found.content) for found in chunk.unreadable] == [(3, line(3)[:100])]
+
+
+def test_a_last_line_that_only_lacks_its_newline_is_a_session(store: ObjectStore) -> None:
+    put(store, line(1), line(2)[:-1])
+    keep(store, session(3))
+    assert ids(read(store)) == [uuid(1), uuid(2), uuid(3)]
+
+
+SOUND = zlib.compress(line(), wbits=31)
+BROKEN = {
+    "not gzip": b"hello",
+    "cut off": SOUND[:-20],
+    "a wrong checksum": SOUND[:-8] + bytes(8),
+    "more behind the end": SOUND + b"more",
+    "nothing at all": b"",
+    "gzip of nothing": zlib.compress(b"", wbits=31),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
+def test_an_object_that_does_not_unpack_is_set_aside_whole(store: ObjectStore, broken: bytes) -> None:
+    store.put(PREFIX + "x.json.gz", broken)
+    keep(store, session(1))
+    chunk = read(store)
+    assert ids(chunk) == [uuid(1)]
+    assert [(found.key, found.line) for found in chunk.unreadable] == [(PREFIX + "x.json.gz", None)]
+    raw.quarantine(store, chunk.unreadable, "run")
+    assert bytes(store.get(f"quarantine/{PREFIX}x.json.gz").bytes()) == broken
+
+
+def test_several_gzip_members_are_one_object(store: ObjectStore) -> None:
+    store.put(PREFIX + "x.ndjson.gz", zlib.compress(line(1), wbits=31) + zlib.compress(line(2), wbits=31))
+    assert ids(read(store)) == [uuid(1), uuid(2)]
+
+
+def test_an_object_of_too_many_bytes_is_set_aside_unread(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "OBJECT_BYTES", 2000)
+    store.put(PREFIX + "huge", b"x" * 2001)
+    keep(store, session(1))
+    chunk = read(store)
+    assert ids(chunk) == [uuid(1)]
+    assert "more than a raw object can have" in chunk.unreadable[0].reason
+
+
+def test_an_object_that_inflates_without_end_is_set_aside(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "INFLATED_BYTES", 100_000)
+    put(store, b" " * 100_000)
+    assert "inflates to more than 100000 bytes" in read(store).unreadable[0].reason
+
+
+# What the registry does not know yet
+
+NEWER = NOTES + '[attributes.shiny]\ntype = "string"\nvalues = ["very"]\nwhy = "New"\n'
+UNKNOWN = {
+    "an attribute": {"attributes": {"shiny": "very"}},
+    "an attribute that is null": {"attributes": {"shiny": None}},
+    "an event's attribute": {"events": [{"type": "Closed", "time": "2026-03-04T05:06:07Z", "attributes": {"new": 1}}]},
+    "a span's attribute": {
+        "spans": [
+            {"type": "Save", "startTime": "2026-03-04T05:06:07Z", "endTime": "2026-03-04T05:06:07Z",
+             "attributes": {"new": True}},
+        ],
+    },
+    "a member of the session": {"new": [{"a": 1}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("members", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_a_session_with_a_member_that_the_registry_does_not_know_waits(
+    store: ObjectStore, members: dict[str, Any]
+) -> None:
+    key = put(store, line(1, **members))
+    taken = keep(store, session(2))
+    chunk = read(store)
+    assert ids(chunk) == [uuid(2)]
+    assert (chunk.waiting, chunk.waiting_sessions, chunk.unreadable) == ([key], 1, [])
+    assert chunk.taken == taken
+
+
+def test_it_is_read_once_the_registry_knows_it(store: ObjectStore) -> None:
+    newer = registry(NEWER)
+    key = batch(store, session(1), session(2, attributes={"shiny": "very"}), known=newer)
+    chunk = read(store)
+    assert (ids(chunk), chunk.waiting, chunk.waiting_sessions) == ([], [key], 2)
+    assert ids(read(store, newer["notes"])) == [uuid(1), uuid(2)]
+
+
+def test_poison_in_an_object_that_waits_waits_with_it(store: ObjectStore) -> None:
+    key = put(store, line(1, attributes={"shiny": "very"}), b"poison\n")
+    chunk = read(store)
+    assert (chunk.waiting, chunk.unreadable, chunk.taken) == ([key], [], [])
+
+
+# Quarantine
+
+
+def test_what_is_set_aside_lies_there_byte_for_byte_with_its_reason(store: ObjectStore) -> None:
+    poison = line().replace(b"Linux", b"\xff\xfe")
+    key = put(store, line(2), poison)
+    raw.quarantine(store, read(store).unreadable, "run-1")
+    assert keys(store, "quarantine/") == [f"quarantine/{key}.line-2", f"quarantine/{key}.line-2.reason.json"]
+    assert bytes(store.get(f"quarantine/{key}.line-2").bytes()) == poison
+    note = json.loads(bytes(store.get(f"quarantine/{key}.line-2.reason.json").bytes()))
+    assert (note["key"], note["line"], note["run"]) == (key, 2, "run-1")
+    assert "utf-8" in note["reason"] and note["time"].endswith("+00:00")
+
+
+def test_setting_aside_twice_changes_nothing(store: ObjectStore) -> None:
+    put(store, b"poison\n")
+    store.put(PREFIX + "broken", b"broken")
+    unreadable = read(store).unreadable
+    raw.quarantine(store, unreadable, "run")
+    first = {key: content(store, key) for key in keys(store, "quarantine/") if not key.endswith(".json")}
+    raw.quarantine(store, unreadable, "run")
+    assert {key: content(store, key) for key in keys(store, "quarantine/") if not key.endswith(".json")} == first
+
+
+def test_what_another_run_has_set_aside_and_deleted_is_no_error(store: ObjectStore) -> None:
+    store.put(PREFIX + "broken", b"broken")
+    unreadable = read(store).unreadable
+    store.delete(PREFIX + "broken")
+    raw.quarantine(store, unreadable, "run")
+    assert keys(store) == []
+
+
+def test_what_another_run_has_deleted_does_not_keep_the_rest(store: ObjectStore) -> None:
+    every = keep(store, *(session(number) for number in range(5)))
+    store.delete(every[1])
+    raw.delete(store, every)
+    assert keys(store) == []
