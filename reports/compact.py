@@ -8,12 +8,13 @@ anywhere leaves raw objects that the next run takes, or whose sessions it finds 
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 import duckdb
-import obstore
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from obstore.store import ObjectStore
 
@@ -29,12 +30,16 @@ ATTEMPTS = 20
 
 @dataclass
 class Counts:
-    """What a run did with one application's sessions."""
+    """What a run did with one application's sessions.
+
+    `recovered` are those that a run which was stopped before it could delete them had stored already.
+    """
 
     objects: int = 0
     sessions: int = 0
     stored: int = 0
     repeated: int = 0
+    recovered: int = 0
     forgotten: int = 0
     quarantined: int = 0
     waiting: int = 0
@@ -60,23 +65,37 @@ Progress = Callable[[str], None]
 def compact(
     store: ObjectStore, bucket: str, registry: Mapping[str, Application], *, progress: Progress = lambda text: None
 ) -> Entry:
-    """Moves all raw objects into the tables and returns the ledger entry, which is written even if the run fails."""
+    """Moves all raw objects into the tables and returns the ledger entry, which is written even if the run fails.
+
+    Raises `TableError` when a table and the registry contradict each other, after the other applications are done.
+    """
     started = datetime.now(UTC)
     entry = Entry(f"{started:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}", started.isoformat(timespec="milliseconds"))
+    faults: list[str] = []
     try:
         for id in raw.applications(store):
             if id not in registry:
                 entry.unregistered.append(id)
                 continue
             counts = entry.applications[id] = Counts()
-            _application(store, bucket, registry[id], entry.run, counts, progress)
+            try:
+                _application(store, bucket, registry[id], entry.run, counts, progress)
+            except table.TableError as error:
+                faults.append(str(error))
+        if faults:
+            raise table.TableError("\n".join(faults))
     except BaseException as error:
         entry.error = f"{type(error).__name__}: {error}"
+        with suppress(Exception):  # what stopped the run says more than that its entry could not be written
+            _record(store, entry)
         raise
-    finally:
-        entry.ended = datetime.now(UTC).isoformat(timespec="milliseconds")
-        obstore.put(store, f"ledger/{entry.run}.json", json.dumps(asdict(entry), indent=1).encode())
+    _record(store, entry)
     return entry
+
+
+def _record(store: ObjectStore, entry: Entry) -> None:
+    entry.ended = datetime.now(UTC).isoformat(timespec="milliseconds")
+    store.put(f"ledger/{entry.run}.json", json.dumps(asdict(entry), indent=1).encode())
 
 
 def _application(
@@ -90,52 +109,65 @@ def _application(
             chunk = raw.read(store, application, objects)
             raw.quarantine(store, chunk.unreadable, run)
             if chunk.rows.num_rows:
-                _commit(store, bucket, application, chunk.rows, known, counts)
+                _commit(store, bucket, application, chunk.rows, known, counts, run)
             counts.objects += len(chunk.taken)
             counts.sessions += chunk.rows.num_rows + len(chunk.unreadable)
             counts.quarantined += len(chunk.unreadable)
             counts.waiting += chunk.waiting_sessions
             if chunk.taken:
-                obstore.delete(store, chunk.taken)
+                raw.delete(store, chunk.taken)
 
 
 class _Known:
-    """Ids of the sessions that the table has, kept in memory for a run: each table file is read once."""
+    """Which sessions the table has, kept in memory for a run: each table file is read once."""
 
     def __init__(
         self, store: ObjectStore, bucket: str, application: str, connection: duckdb.DuckDBPyConnection
     ) -> None:
         self.store, self.bucket, self.application, self.connection = store, bucket, application, connection
         self.loaded: set[str] = set()
-        connection.execute("CREATE TABLE known (session_id UUID)")
+        connection.execute("CREATE TABLE known (session_id UUID, ingestion_time TIMESTAMPTZ)")
 
     def update(self, handle: DeltaTable) -> None:
+        """Reads the files of this version of the table that are not known yet."""
         new = [file for file in table.files(handle) if file.path not in self.loaded]
         keys = [(f"tables/{self.application}/{file.path}", file.bytes) for file in new]
         paths = [str(path) for path in mirror(self.store, self.bucket, keys)]
         if paths:
-            self.connection.execute("INSERT INTO known SELECT session_id::UUID FROM read_parquet(?)", [paths])
+            self.connection.execute(
+                "INSERT INTO known SELECT session_id::UUID, ingestion_time "
+                "FROM read_parquet(?, hive_partitioning = false)",
+                [paths],
+            )
         self.loaded |= {file.path for file in new}
 
 
 def _commit(
-    store: ObjectStore, bucket: str, application: Application, rows: pa.Table, known: _Known, counts: Counts
+    store: ObjectStore,
+    bucket: str,
+    application: Application,
+    rows: pa.Table,
+    known: _Known,
+    counts: Counts,
+    run: str,
 ) -> None:
     for _ in range(ATTEMPTS):
         handle = table.load_or_create(bucket, application)
         number = table.sequence(handle)
         known.update(handle)
-        forgotten = _forgotten(store)
-        new, dropped = _shape(known.connection, application, rows, forgotten)
+        found = _judge(known.connection, rows, _forgotten(store))
+        new = _shape(application, rows, found)
         if new.num_rows:
+            note = {"run": run, "stored": str(new.num_rows)}
             try:
-                table.append(handle, new, number + 1, {"stored": str(new.num_rows)})
+                table.append(handle, new, number + 1, note)
             except table.Overtaken:
                 continue
         counts.stored += new.num_rows
-        counts.forgotten += dropped
-        counts.repeated += rows.num_rows - new.num_rows - dropped
-        counts.clock_suspect += new["clock_suspect"].to_pylist().count(True)
+        counts.forgotten += pc.sum(found["forgotten"]).as_py()
+        counts.recovered += pc.sum(found["recovered"]).as_py()
+        counts.repeated += pc.sum(found["repeated"]).as_py()
+        counts.clock_suspect += pc.sum(new["clock_suspect"]).as_py() or 0
         counts.table_version = handle.version()
         return
     raise table.Overtaken(f"{application.id}: {ATTEMPTS} times another writer was faster; the sessions stay in raw/")
@@ -143,50 +175,79 @@ def _commit(
 
 def _forgotten(store: ObjectStore) -> list[str]:
     """SHA-256 of the ids of people whose data was deleted."""
-    return [meta["path"].rsplit("/", 1)[-1] for page in obstore.list(store, "forgotten/") for meta in page]
+    return [meta["path"].rsplit("/", 1)[-1] for page in store.list("forgotten/") for meta in page]
 
 
-def _shape(
-    connection: duckdb.DuckDBPyConnection, application: Application, rows: pa.Table, forgotten: list[str]
-) -> tuple[pa.Table, int]:
-    """The table rows of the sessions that are new, in the table's columns, and how many were of forgotten people."""
-    columns = {
-        "session_id": "sessionId",
-        "user_id": "userId",
-        "application_version": "applicationVersion",
-        "start_time": "sessionStartTime",
-        "end_time": "sessionEndTime",
-        "ingestion_time": "ingestionTime",
-        "clock_suspect": "sessionStartTime > ingestionTime",
-        "month": "strftime(sessionStartTime::TIMESTAMP, '%Y-%m')",
-        "attributes": "attributes",
-        "events": _items("events", {"type": "type", "time": "time"}, table.union(application.events)),
-        "spans": _items(
-            "spans", {"type": "type", "start_time": "startTime", "end_time": "endTime"}, table.union(application.spans)
-        ),
-        "undeclared": "undeclared",
-    }
-    wanted = table.schema(application)
-    selected = ", ".join(f"{columns[name]} AS {name}" for name in wanted.names)
-    connection.register("rows", rows)
+def _judge(connection: duckdb.DuckDBPyConnection, rows: pa.Table, forgotten: list[str]) -> pa.Table:
+    """For each row of the chunk, which one of `new`, `forgotten`, `recovered` and `repeated` it is, and its month."""
+    # Narrow: what a session holds is never sorted or hashed.
+    columns = ["sessionId", "userId", "sessionStartTime", "ingestionTime"]
+    connection.register("chunk", rows.select(columns).append_column("number", pa.array(range(rows.num_rows))))
     connection.execute("CREATE OR REPLACE TEMP TABLE forgotten AS SELECT unnest($1::VARCHAR[]) AS digest", [forgotten])
-    dropped = connection.execute(
-        "SELECT count(*) FROM rows WHERE sha256(userId) IN (SELECT digest FROM forgotten)"
-    ).fetchall()[0][0]
-    new: pa.Table = connection.sql(
-        f"""
-        SELECT {selected} FROM rows
-        WHERE sha256(userId) NOT IN (SELECT digest FROM forgotten)
-          AND sessionId::UUID NOT IN (SELECT session_id FROM known)
-        -- of two, the one ingested first is kept
-        QUALIFY row_number() OVER (PARTITION BY sessionId ORDER BY ingestionTime) = 1
+    found: pa.Table = connection.sql(
+        """
+        WITH
+            -- the chunk is small beside the table, so what is hashed does not grow with it
+            stored AS (SELECT * FROM known WHERE session_id IN (SELECT sessionId::UUID FROM chunk)),
+            marked AS (
+                SELECT
+                    chunk.number,
+                    strftime(sessionStartTime::TIMESTAMP, '%Y-%m') AS month,
+                    sessionStartTime > ingestionTime AS clock_suspect,
+                    sha256(userId) IN (SELECT digest FROM forgotten) AS forgotten,
+                    -- the row of this very line: a run was stopped between its commit and the deletion
+                    coalesce(ingestionTime = stored.ingestion_time, false) AS same,
+                    -- of two, the one ingested first is kept
+                    row_number() OVER (PARTITION BY sessionId ORDER BY ingestionTime, number) = 1 AS first,
+                    stored.session_id IS NOT NULL AS there
+                FROM chunk LEFT JOIN stored ON stored.session_id = chunk.sessionId::UUID
+            )
+        SELECT
+            month,
+            clock_suspect,
+            forgotten,
+            NOT forgotten AND first AND NOT there AS new,
+            NOT forgotten AND first AND same AS recovered,
+            NOT forgotten AND NOT (first AND (same OR NOT there)) AS repeated
+        FROM marked ORDER BY number
         """
     ).to_arrow_table()
-    connection.unregister("rows")
-    return new.cast(wanted), dropped
+    connection.unregister("chunk")
+    return found
 
 
-def _items(column: str, core: dict[str, str], attributes: pa.DataType) -> str:
-    members = {**core, "attributes": "attributes"} if attributes.num_fields else core
-    packed = ", ".join(f"{name} := item.{member}" for name, member in members.items())
-    return f"list_transform({column}, lambda item: struct_pack({packed}))"
+def _shape(application: Application, rows: pa.Table, found: pa.Table) -> pa.Table:
+    """The table rows of the sessions that are new, in the table's columns."""
+    columns = {
+        "session_id": rows["sessionId"],
+        "user_id": rows["userId"],
+        "application_version": rows["applicationVersion"],
+        "start_time": rows["sessionStartTime"],
+        "end_time": rows["sessionEndTime"],
+        "ingestion_time": rows["ingestionTime"],
+        "clock_suspect": found["clock_suspect"],
+        "month": found["month"],
+        **{name: rows[name] for name in ("attributes", "events", "spans", "undeclared")},
+    }
+    wanted = table.schema(application)
+    every = pa.table([_named(columns[field.name], field.type) for field in wanted], schema=wanted)
+    return every if pc.all(found["new"]).as_py() else every.filter(found["new"])
+
+
+# Members whose names differ between a raw line and a row.
+RAW = {"start_time": "startTime", "end_time": "endTime"}
+
+
+def _named(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column in the table's type, whose lists of structs have other names and may lack an empty struct."""
+    if column.type == kind:
+        return column
+    return pa.chunked_array([_renamed(part, kind) for part in column.chunks], kind)
+
+
+def _renamed(part: pa.ListArray, kind: pa.ListType) -> pa.ListArray:
+    # Arrow's cast matches members by name; here the same buffers get other names.
+    items = part.values
+    members = [items.field(RAW.get(field.name, field.name)) for field in kind.value_type]
+    named = pa.StructArray.from_arrays(members, fields=list(kind.value_type), mask=items.is_null())
+    return pa.Array.from_buffers(kind, len(part), part.buffers()[:2], offset=part.offset, children=[named])
