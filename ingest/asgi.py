@@ -19,7 +19,7 @@ from ingest.function import ROUTES, Answer, Function, Request
 from ingest.settings import Settings, from_environment
 from ingest.store import creator
 
-__all__ = ["App", "serve"]
+__all__ = ["App", "application", "serve"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -171,22 +171,30 @@ def _where(error: Exception) -> str:
     return type(error).__name__ + place
 
 
+def application(bucket: str, settings: Settings, write: Callable[[str], object]) -> App:
+    """The application over a bucket, with the registry of this place. `write` takes its log lines.
+
+    Raises `BucketError` and `RegistryError`.
+    """
+
+    def log(line: str) -> None:
+        if settings.log:
+            write(line)
+
+    def warn(why: str) -> None:
+        log(_line(severity="ERROR", message=f"the store did not confirm: {why}"))
+
+    store = open_bucket(bucket, retries=False)
+    return App(Function(registry.load(), creator(store, settings), settings, warn=warn), log)
+
+
 def serve(bucket: str, host: str = "127.0.0.1", port: int = 8080) -> None:
     """Serves the function until SIGTERM or SIGINT, and finishes what was accepted. Port 0 takes a free one.
 
     Raises `BucketError`, `RegistryError`, `SettingsError`, or OSError when the address cannot be used.
     """
     settings = from_environment(os.environ)
-    store = open_bucket(bucket, retries=False)
-
-    def log(line: str) -> None:
-        if settings.log:
-            sys.stderr.write(line)
-
-    def warn(why: str) -> None:
-        log(_line(severity="ERROR", message=f"the store did not confirm: {why}"))
-
-    app = App(Function(registry.load(), creator(store, settings), settings, warn=warn), log)
+    app = application(bucket, settings, sys.stderr.write)
     # What is loaded now stays: the collector need not walk through it again with every few hundred requests.
     gc.freeze()
     named = bucket if "://" in bucket else Path(bucket).absolute().as_uri()

@@ -11,12 +11,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from ingest import registry
-from ingest.asgi import App
-from ingest.bucket import open_bucket
-from ingest.function import Function
+from ingest.asgi import App, application
 from ingest.settings import from_environment
-from ingest.store import creator
 
 __all__ = ["handler"]
 
@@ -28,9 +24,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answers one request. What a first request sets up is kept for the next ones of this instance."""
     global _app, _loop
     if _app is None:
-        settings = from_environment(os.environ)
-        store = open_bucket(os.environ["ABACULUS_BUCKET"], retries=False)
-        _app = App(Function(registry.load(), creator(store, settings), settings), sys.stdout.write)
+        _app = application(os.environ["ABACULUS_BUCKET"], from_environment(os.environ), sys.stdout.write)
         # One loop for the life of the instance: the store keeps its connections in it.
         _loop = asyncio.new_event_loop()
     assert _loop is not None

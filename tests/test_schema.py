@@ -18,6 +18,7 @@ from ingest.schema import openapi, session_schema
 from ingest.settings import Settings
 from ingest.store import creator
 from reports import sample
+from tests.hostile import PAGE, table
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 JSON = {"content-type": "application/json"}
@@ -103,3 +104,7 @@ def test_whatever_comes_in_the_answer_is_one_that_the_document_names(case: schem
         assert str(answered.status_code) in documented[case.method.lower()]["responses"]
     else:
         assert answered.status_code == 405
+
+
+def test_the_page_about_http_names_every_hostile_case() -> None:
+    assert PAGE.read_text().endswith(table()), "run python -m tests.hostile"
