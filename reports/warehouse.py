@@ -7,19 +7,18 @@ A public warehouse shows what may reach a page: in `user_id` an opaque number ma
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import obstore
 import pyarrow as pa
 from obstore.store import ObjectStore
 
-from ingest.registry import ROLES, Application, Field, Kind
+from ingest.registry import ROLES, Application, Field, Kind, RegistryError
 from reports import table
-from reports.mirror import mirror
+from reports.mirror import mirror, prune
 
 __all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
 
@@ -32,6 +31,9 @@ VIEWS = {"sessions": "runs", "events": "events", "spans": "spans", "releases": "
 LEDGER = 750
 
 Columns = list[tuple[str, str]]
+
+# What the views are made from where there is no application.
+NONE = Application(id="", name="")
 
 
 @dataclass(frozen=True)
@@ -52,31 +54,35 @@ def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) 
             continue
         handle = table.load(bucket, id)
         found = [] if handle is None else table.files(handle)
-        files[id] = mirror(store, bucket, [(f"tables/{id}/{file.path}", file.bytes) for file in found])
+        objects = [(f"tables/{id}/{file.path}", file.bytes) for file in found]
+        files[id] = mirror(store, bucket, objects)
+        prune(store, bucket, id, [key for key, _ in objects])
     releases = [
-        {"application": path.stem, **release}
-        for path in mirror(store, bucket, _list(store, "releases/"))
-        for release in json.loads(path.read_bytes())
+        {"application": key.rsplit("/", 1)[-1].removesuffix(".json"), **release}
+        for key, _ in _list(store, "releases/")
+        for release in json.loads(bytes(store.get(key).bytes()))  # not mirrored: these change
     ]
     ledger = [json.loads(path.read_bytes()) for path in mirror(store, bucket, _list(store, "ledger/")[-LEDGER:])]
     return Snapshot(registry, files, releases, ledger)
 
 
 def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
-    return sorted((meta["path"], meta["size"]) for page in obstore.list(store, prefix) for meta in page)
+    return sorted((meta["path"], meta["size"]) for page in store.list(prefix) for meta in page)
 
 
 def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection with the views `sessions`, `events`, `spans`, `releases` and `pipeline`, locked down.
 
-    It reads the snapshot's files and nothing else. Columns of all applications are united by name.
+    It reads the snapshot's files and nothing else. Columns of all applications are united by name. Raises
+    `RegistryError` when two applications mean different types by one name.
     """
+    types = _types(snapshot.registry)
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     salt = secrets.token_hex(16)
     parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": []}
-    for id, files in snapshot.files.items():
-        source = _Source(connection, snapshot.registry[id], files, None if private else salt)
+    for id, files in (snapshot.files or {NONE.id: []}).items():
+        source = _Source(connection, snapshot.registry.get(id, NONE), files, types, None if private else salt)
         parts["sessions"].append(_select(source.sessions(), source.relation))
         parts["events"].append(_items(source, "events"))
         parts["spans"].append(_items(source, "spans"))
@@ -84,11 +90,42 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
         connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
     _static(connection, "releases", snapshot.releases)
     _static(connection, "pipeline", [_run(entry) for entry in snapshot.ledger])
-    directories = sorted({str(path.parent) for files in snapshot.files.values() for path in files})
-    connection.execute("SET allowed_directories = $1", [directories])
+    # Not their directories: in a directory that is allowed, COPY could write.
+    paths = [str(path) for files in snapshot.files.values() for path in files]
+    connection.execute("SET allowed_paths = $1", [paths])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _types(registry: Mapping[str, Application]) -> dict[tuple[str, str], str]:
+    """(attributes, events or spans; lower-case name) -> the type of that column of the views.
+
+    Refuses one name with two types: the views unite applications by name, and DuckDB would make text of both.
+    """
+    faults = []
+    seen: dict[tuple[str, str], tuple[str, Field]] = {}
+    # A removed attribute yields to one that is not, and is then left out of the views.
+    for key, id, field in sorted(_declared(registry), key=lambda one: one[2].removed):
+        first, other = seen.setdefault(key, (id, field))
+        if other.type != field.type and not field.removed:
+            faults.append(
+                f"{field.name} ({key[0]}) is {other.type} in the registry file of {first!r} but {field.type} in "
+                f"that of {id!r}, and the views have one column for both; in one, declare it under another name and "
+                "mark the old one removed = true"
+            )
+    if faults:
+        raise RegistryError(faults)
+    return {key: field.type for key, (_, field) in seen.items()}
+
+
+def _declared(registry: Mapping[str, Application]) -> Iterator[tuple[tuple[str, str], str, Field]]:
+    for id, application in registry.items():
+        parts = {"attributes": [application.attributes]}
+        parts["events"] = [kind.attributes for kind in application.events.values()]
+        parts["spans"] = [kind.attributes for kind in application.spans.values()]
+        for part, groups in parts.items():
+            yield from (((part, field.name.lower()), id, field) for group in groups for field in group.values())
 
 
 STATIC: dict[str, pa.Schema] = {
@@ -131,15 +168,21 @@ class _Source:
     """One application's table files, with an SQL expression for each column that the views have."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, application: Application, files: list[Path], salt: str | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        application: Application,
+        files: list[Path],
+        types: Mapping[tuple[str, str], str],
+        salt: str | None,
     ) -> None:
         self.application = application
+        self.types = types
         self.salt = salt
         if files:
             listed = ", ".join(literal(str(path)) for path in files)
             self.relation = (
-                f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, "
-                "hive_types = {'month': VARCHAR})"
+                # The month is not asked for, and a directory above the bucket may be named like a partition.
+                f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
             )
             columns = connection.sql(f"SELECT * FROM {self.relation} LIMIT 0").to_arrow_table().schema
         else:
@@ -160,6 +203,10 @@ class _Source:
         if ci is None:
             return number
         return f"CASE WHEN coalesce({self.value('attributes', ci)}, false) THEN NULL ELSE {number} END"
+
+    def shows(self, column: str, field: Field) -> bool:
+        """Whether the views' column of this name is this attribute, not another application's of another type."""
+        return self.types[column, field.name.lower()] == field.type
 
     def value(self, column: str, field: Field, item: str | None = None) -> str:
         """A declared attribute; null where no file has it yet."""
@@ -190,7 +237,7 @@ class _Source:
             expression = self.value("attributes", by_role[role]) if role in by_role else f"NULL::{SQL[kind]}"
             columns.append((role, expression))
         for field in self.application.attributes.values():
-            if field.name.lower() not in ROLES:
+            if field.name.lower() not in ROLES and self.shows("attributes", field):
                 columns.append((field.name, self.value("attributes", field)))
         return columns
 
@@ -228,7 +275,8 @@ def _items(source: _Source, column: str) -> str:
             ("duration_ms", "(epoch_us(item.end_time) - epoch_us(item.start_time)) / 1000.0::DOUBLE"),
         ]
     declared = {field.name: field for kind in kinds.values() for field in kind.attributes.values()}
-    columns += [(name, source.value(column, field, "item")) for name, field in declared.items()]
+    shown = {name: field for name, field in declared.items() if source.shows(column, field)}
+    columns += [(name, source.value(column, field, "item")) for name, field in shown.items()]
     columns.append(("session", f"struct_pack({packed})"))
     return _select(columns, f"(SELECT *, unnest({column}) AS item FROM {source.relation})")
 
