@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ingest.registry import Application
+from ingest.registry import Application, RegistryError
 from reports import sandbox, warehouse
 from reports.format import inert
 
@@ -40,22 +40,47 @@ class Answer:
 
 def ask(store: ObjectStore, bucket: str, registry: Mapping[str, Application], query: str) -> Answer:
     """Runs one SELECT over the views, ungated, with `session_id` added. Raises `AskError`."""
-    with warehouse.connect(warehouse.fetch(store, bucket, registry), private=True) as connection:
+    snapshot = warehouse.fetch(store, bucket, registry)
+    try:
+        connection = warehouse.connect(snapshot, private=True)
+    except RegistryError as error:
+        raise AskError(str(error)) from None
+    with connection:
         try:
             sandbox.parse(connection, query)
-            result = connection.execute(query)
-            names = [name for name, *_ in result.description or ()]
-            rows = result.fetchall()
+            names, rows = _run(connection, query)
         except sandbox.QueryError as error:
             raise AskError(_placed(error)) from None
         except duckdb.Error as error:
             raise AskError(_placed(sandbox.explain(error, query))) from None
-    seen: dict[str, int] = {}
-    for number, name in enumerate(names):
-        seen[name] = seen.get(name, 0) + 1
-        if seen[name] > 1:
-            names[number] = f"{name}_{seen[name]}"
-    return Answer(names, rows)
+    return Answer(_distinct(names), rows)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names with a number behind those that came before: an object in JSON has each member once."""
+    made: list[str] = []
+    for name in names:
+        number, free = 1, name
+        while free in made or (number > 1 and free in names):
+            number += 1
+            free = f"{name}_{number}"
+        made.append(free)
+    return made
+
+
+def _run(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows. Fetching times with a zone would take a package more: they are cast."""
+    result = connection.execute(query)
+    described = result.description or ()
+    zoned = [str(kind) == "TIMESTAMP WITH TIME ZONE" for _, kind, *_ in described]
+    if any(zoned):
+        # As DuckDB writes it: without a semicolon or a comment at its end, so that it can stand in brackets.
+        plain = connection.execute("SELECT json_deserialize_sql(json_serialize_sql($1::VARCHAR))", [query]).fetchall()
+        columns = ", ".join(f"#{at}::TIMESTAMP" if zone else f"#{at}" for at, zone in enumerate(zoned, 1))
+        result = connection.execute(f"SELECT {columns} FROM ({plain[0][0]})")
+    elif any("TIMESTAMP WITH TIME ZONE" in str(kind) for _, kind, *_ in described):
+        raise sandbox.QueryError("a time with a zone inside a list or struct cannot be shown; cast it to TIMESTAMP")
+    return [name for name, *_ in described], result.fetchall()
 
 
 def _placed(error: sandbox.QueryError) -> str:
