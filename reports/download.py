@@ -2,26 +2,28 @@
 
 import csv
 import io
+import re
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reports.publish import Column, Published
+from reports.published import Column, Published
 
 __all__ = ["csv_text", "parquet"]
 
 ARROW = {"text": pa.string(), "boolean": pa.bool_(), "time": pa.timestamp("us"), "share": pa.float64()}
-# Spreadsheets run a cell that begins like this as a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets run a text that begins like this as a formula, the wide forms too where Japanese is typed.
+FORMULA = re.compile(r"[\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 def csv_text(published: Published) -> str:
     """The published cells as CSV with a header line. Times are UTC in ISO 8601; shares are 0 to 1."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([column.name for column in published.columns])
+    writer.writerow([_cell(column.name) for column in published.columns])
     writer.writerows([[_cell(value) for value in row] for row in published.rows])
     return file.getvalue()
 
@@ -29,7 +31,7 @@ def csv_text(published: Published) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(value, str) and value.startswith(FORMULA):
+    if isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value):
         return f"'{value}"
     return value
 

@@ -1,12 +1,14 @@
 """Numbers, shares, durations and times as people read them. All text here is plain: escape it where it is put."""
 
+import math
+import re
 import unicodedata
 from datetime import datetime
 
 from reports.block import Measure
-from reports.publish import Column, Value
+from reports.published import Column, Value
 
-__all__ = ["axis", "heading", "inert", "label", "value", "words"]
+__all__ = ["axis", "heading", "inert", "label", "sentence", "value", "words"]
 
 PERIODS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%b %Y", "year": "%Y"}
 OF = {"sum": "Sum of", "mean": "Mean", "p50": "Median"} | {f"p{n}": f"{n}th percentile of" for n in (90, 95, 99)}
@@ -24,19 +26,23 @@ def inert(text: str, longest: int = LONGEST) -> str:
 def words(name: str) -> str:
     """A column's name in words: "failure_reason", "containerCount" → "failure reason", "container count"."""
     if "_" in name:
-        spaced = name.replace("_", " ")
+        spaced = name.replace("_", " ").strip()
     else:
-        spaced = "".join(f" {one.lower()}" if one.isupper() else one for one in name)
-    for short, long in ((" ms", ""), ("os", "operating system"), ("ci", "CI"), ("ci system", "CI system")):
-        if spaced == short or (short == " ms" and spaced.endswith(short)):
-            spaced = spaced.removesuffix(short) + long
-    return spaced.strip()
+        parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", name)
+        spaced = " ".join(part if len(part) > 1 and part.isupper() else part.lower() for part in parts)
+    spaced = spaced.removesuffix(" ms")
+    return {"os": "operating system", "ci": "CI", "ci system": "CI system"}.get(spaced, spaced)
+
+
+def sentence(text: str) -> str:
+    """With a capital at its beginning, and all others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def heading(measure: Measure, unit: str) -> str:
     """A measure as the title of a column. `unit` says what is counted: runs, events, spans, rows."""
     if measure.name == "column":
-        return words(measure.column or "").capitalize()
+        return sentence(words(measure.column or ""))
     if measure.column is None:
         return {
             "count": unit.capitalize(),
@@ -45,7 +51,7 @@ def heading(measure: Measure, unit: str) -> str:
             "share": f"Share of {unit}",
         }[measure.name]
     named = words(measure.column)
-    return named[:1].upper() + named[1:] if measure.name == "share" else f"{OF[measure.name]} {named}"
+    return sentence(named) if measure.name == "share" else f"{OF[measure.name]} {named}"
 
 
 def axis(measure: Measure, unit: str) -> str:
@@ -54,8 +60,8 @@ def axis(measure: Measure, unit: str) -> str:
 
 
 def value(column: Column, given: Value) -> str:
-    """A published number in at most four significant digits, with its unit."""
-    if given is None:
+    """A published number in three significant digits, whole from 100 on, with its unit."""
+    if given is None or (isinstance(given, float) and not math.isfinite(given)):
         return NOTHING
     if isinstance(given, bool):
         return "yes" if given else "no"
@@ -64,17 +70,34 @@ def value(column: Column, given: Value) -> str:
     if isinstance(given, str):
         return inert(given)
     if column.kind == "share":
-        return f"{given * 100:.1f} %" if 0 < given < 0.995 else f"{given * 100:.0f} %"
+        return _share(given)
     if column.kind == "milliseconds":
         return _duration(given)
-    return f"{given:,}" if isinstance(given, int) else f"{given:,.0f}" if abs(given) >= 1000 else f"{given:.3g}"
+    return f"{given:,}" if isinstance(given, int) else _number(given)
+
+
+def _number(given: float) -> str:
+    if given == 0:
+        return "0"
+    decimals = max(0, min(2 - math.floor(math.log10(abs(given))), 9))
+    shown = f"{given:,.{decimals}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
+
+
+def _share(given: float) -> str:
+    """Never 0 % or 100 % of what is only nearly so."""
+    if 0 < given < 0.001:
+        return "< 0.1 %"
+    if 0.999 < given < 1:
+        return "> 99.9 %"
+    return f"{given * 100:.0f} %" if given in (0, 1) else f"{given * 100:.1f} %"
 
 
 def _duration(milliseconds: float) -> str:
     for limit, unit, name in ((1_000, 1, "ms"), (60_000, 1_000, "s"), (3_600_000, 60_000, "min")):
         if abs(milliseconds) < limit:
-            return f"{milliseconds / unit:.3g} {name}"
-    return f"{milliseconds / 3_600_000:.3g} h"
+            return f"{_number(milliseconds / unit)} {name}"
+    return f"{_number(milliseconds / 3_600_000)} h"
 
 
 def label(given: Value, grain: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reports import format
 from reports.block import Block
-from reports.publish import Column, Published
+from reports.published import Column, Published
 
 __all__ = ["banner", "figure", "freshness", "script_json", "table", "title"]
 
@@ -31,7 +31,7 @@ def title(block: Block, unit: str) -> str:
     if block.title:
         return block.title
     by = [format.words(name) for name in (block.x, block.color) if name]
-    counted = format.heading(block.y[0], unit) if block.y else format.words(block.data).capitalize()
+    counted = format.heading(block.y[0], unit) if block.y else format.sentence(format.words(block.data))
     return counted + (f" by {' and '.join(by)}" if by else "")
 
 
@@ -140,9 +140,9 @@ def _extras(block: Block, published: Published, sql: str, downloads: str) -> str
 
 def table(block: Block, published: Published) -> str:
     """The published cells as an HTML table."""
-    names = [format.words(column.name).capitalize() for column in published.dimensions]
+    names = [format.sentence(format.words(column.name)) for column in published.dimensions]
     names += [format.heading(measure, published.unit) for measure in block.y] or [
-        format.words(column.name).capitalize() for column in published.measures
+        format.sentence(format.words(column.name)) for column in published.measures
     ]
     head = "".join(
         f'<th scope="col"{_align(column)}>{text(name)}</th>'

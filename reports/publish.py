@@ -7,67 +7,33 @@ count as runs, never as people.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import duckdb
 
 from reports.block import GRAINS, PERCENTILES, Block, Measure
+from reports.cells import Axis, Cell, Counted, text_of
+from reports.format import inert
+from reports.published import OTHER, UNKNOWN, Column, Published, Value
 from reports.sandbox import QueryError
-from reports.warehouse import describe, quote, quote_if_needed
+from reports.warehouse import VIEWS, describe, quote
 
-__all__ = ["Column", "Published", "Value", "publish", "statement"]
+__all__ = ["publish"]
 
-Value = str | int | float | bool | datetime | None
 # A grain must show this share of the rows that it was given, or a coarser one is tried.
 ENOUGH_SHOWN = 0.8
-# No axis is cut finer than this many periods.
+# No axis is cut finer than this many periods, unless the author asks for it.
 MOST_PERIODS = 80
 MOST_ROWS = 1_000
-OTHER = "Other"
-UNKNOWN = "not known"
+MOST_CELLS = 5_000
 VERSION = re.compile(r"\d+(\.\d+)+")
 KINDS = {"VARCHAR": "text", "BOOLEAN": "boolean", "DATE": "time", "DOUBLE": "number", "FLOAT": "number"}
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A published column: `kind` is text, boolean, time, number, share (0 to 1) or milliseconds."""
-
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Published:
-    """What may be shown: `dimensions` then `measures` are the columns of `rows`, in the order in which they are drawn.
-
-    `unit` says what was counted ("runs", "events", "spans", "rows"), `people` how many distinct people are in these
-    rows; None where they are not people's. `groups` are the values of the second dimension, in order. `withheld` is
-    the number of cells that are not shown. `empty` says why there are no rows: "no data" or "too few people".
-    """
-
-    dimensions: tuple[Column, ...]
-    measures: tuple[Column, ...]
-    rows: tuple[tuple[Value, ...], ...]
-    people: int | None
-    groups: tuple[Value, ...] = ()
-    withheld: int = 0
-    withheld_measures: int = 0
-    minimum_users: int = 0
-    unit: str = ""
-    grain: str | None = None
-    partial: bool = False
-    empty: str | None = None
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """All columns, dimensions first."""
-        return self.dimensions + self.measures
+BOOLEANS = {"true": "yes", "false": "no"}
 
 
 def publish(
@@ -80,29 +46,33 @@ def publish(
     columns = describe(connection, quote(block.data))
     if not block.people:
         if unit:
-            raise QueryError(f'"{block.data}" reads people\'s rows; remove `people: none`, and let the chart count')
+            raise QueryError(
+                f'"{block.data}" reads people\'s rows; remove `people: none`, and let the chart count', option="people"
+            )
         return _plain(connection, block, columns)
     if not unit:
         raise QueryError(f'"{block.data}" reads no people\'s rows; add `people: none` and name its columns in x and y')
-    names = {name.lower(): name for name in columns}
-    if "user_id" not in names:
+    whose = next((kind for name, kind in columns.items() if name.lower() == "user_id"), None)
+    if whose is None:
         raise QueryError(
             f'"{block.data}" reads people\'s rows and loses user_id; add user_id to its SELECT and leave counting to y'
         )
+    if block.data.lower() not in VIEWS and whose != describe(connection, "sessions")["user_id"]:
+        raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the column of a view as it is')
     return _Gate(connection, block, columns, unit, minimum_users, now).run()
 
 
-def _find(name: str, columns: Mapping[str, str]) -> tuple[str, str]:
+def _find(name: str, columns: Mapping[str, str], option: str) -> tuple[str, str]:
     """A column's name as it is spelt in the relation, and its kind."""
     for there, kind in columns.items():
         if there.lower() == name.lower():
-            return there, _kind(there, kind)
+            return there, _kind(there, kind, option)
     near = difflib.get_close_matches(name, list(columns), 1)
     hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(columns)}"
-    raise QueryError(f'column "{name}" not found; {hint}')
+    raise QueryError(f'column "{name}" not found; {hint}', option=option)
 
 
-def _kind(name: str, sql_type: str) -> str:
+def _kind(name: str, sql_type: str, option: str) -> str:
     if sql_type.startswith("TIMESTAMP"):
         return "time"
     if sql_type in INTEGERS or sql_type.startswith("DECIMAL"):
@@ -111,43 +81,58 @@ def _kind(name: str, sql_type: str) -> str:
         return "text"
     if sql_type in KINDS:
         return KINDS[sql_type]
-    raise QueryError(f'column "{name}" is {sql_type}, which is never published; select one of its parts')
+    raise QueryError(f'column "{name}" is {sql_type}, which is never published; select one of its parts', option=option)
 
 
 def _unit(name: str, kind: str) -> str:
     return "milliseconds" if kind == "number" and name.lower().endswith("_ms") else kind
 
 
+def _check_x(block: Block, x: tuple[str, str] | None) -> None:
+    if block.type in ("line", "area") and x is not None and x[1] != "time":
+        raise QueryError(f'a {block.type} needs a time on x, "{x[0]}" is not one; use type: bar', option="x")
+
+
+# What is not people's (releases, the pipeline) is shown as it is.
+
+AS_IS = {"time": "TIMESTAMP", "text": "VARCHAR", "boolean": "BOOLEAN", "number": "DOUBLE"}
+
+
 def _plain(connection: duckdb.DuckDBPyConnection, block: Block, columns: Mapping[str, str]) -> Published:
-    """Rows that are not people's (releases, the pipeline), as they are."""
-    wanted = [name for name in (block.x, block.color) if name]
-    measured = [str(measure) for measure in block.y]
+    wanted = [(name, option) for option, name in (("x", block.x), ("color", block.color)) if name]
+    measured = [(str(measure), "y") for measure in block.y]
     if not wanted and not measured:
-        measured = list(columns)
-    found = [_find(name, columns) for name in [*wanted, *measured]]
-    selected = ", ".join(quote(name) for name, _ in found)
+        measured = [(name, "data") for name in columns]
+    found = [_find(name, columns, option) for name, option in [*wanted, *measured]]
+    _check_x(block, found[0] if block.x else None)
+    shown, measures = found[: len(wanted)], found[len(wanted) :]
+    if block.type not in ("table", "number") and measures[0][1] != "number":
+        raise QueryError(f'a {block.type} draws numbers, "{measures[0][0]}" is not one; use type: table', option="y")
+    selected = ", ".join(
+        quote(name) if columns[name] in INTEGERS[:4] else f"{quote(name)}::{AS_IS[kind]}" for name, kind in found
+    )
     # One more than is shown, to know whether rows were cut off.
     rows = connection.execute(f"SELECT {selected} FROM {quote(block.data)} LIMIT {MOST_ROWS + 1}").fetchall()
     if len(rows) > MOST_ROWS:
         raise QueryError(f'"{block.data}" has more than {MOST_ROWS:,} rows; add a LIMIT to its SQL')
-    shown = tuple(Column(name, _unit(name, kind)) for name, kind in found)
+    if block.type == "number" and len(rows) > 1:
+        raise QueryError(f'a number shows one row, "{block.data}" has {len(rows)}; add LIMIT 1, or use type: table')
+    made = [Column(name, _unit(name, kind)) for name, kind in found]
     return Published(
-        dimensions=shown[: len(wanted)],
-        measures=shown[len(wanted) :],
-        rows=tuple(rows),
+        dimensions=tuple(made[: len(shown)]),
+        measures=tuple(made[len(shown) :]),
+        rows=tuple(tuple(_finite(value) for value in row) for row in rows),
         people=None,
+        groups=tuple(dict.fromkeys(row[1] for row in rows)) if len(shown) > 1 else (),
         empty=None if rows else "no data",
     )
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """A dimension: an expression, and for categories the labels that are kept (others are 0, "Other")."""
-
-    column: Column
-    expression: str
-    labels: tuple[Value, ...] | None = None
-    boolean: bool = False
+def _finite(value: Any) -> Any:
+    """Infinity and NaN, which JSON and axes do not have, as nothing; text as inert as a label."""
+    if isinstance(value, str):
+        return inert(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Gate:
@@ -159,237 +144,164 @@ class _Gate:
         block: Block,
         columns: Mapping[str, str],
         unit: str,
-        minimum_users: int,
+        minimum: int,
         now: datetime,
     ) -> None:
         self.connection, self.block, self.columns = connection, block, columns
-        self.unit, self.minimum, self.now = unit, minimum_users, now
+        self.unit, self.minimum, self.now = unit, minimum, now
         self.source = quote(block.data)
-        self.measures = [self._measure(measure) for measure in block.y]
-        self.x = self._dimension(block.x)
-        self.color = self._dimension(block.color)
+        self.measures = tuple(self._measure(measure) for measure in block.y)
+        self.x = self._dimension(block.x, "x")
+        self.color = self._dimension(block.color, "color")
         if self.color and self.color[1] == "time":
-            raise QueryError(f'color: "{block.color}" is a time, which has no few groups; put it on x')
+            raise QueryError(f'color: "{block.color}" is a time, which has no few groups; put it on x', option="color")
         if block.grain and (self.x is None or self.x[1] != "time"):
-            raise QueryError("grain is for a time on x; remove it")
-        if block.type in ("line", "area") and self.x is not None and self.x[1] != "time":
-            raise QueryError(f'a {block.type} needs a time on x, "{block.x}" is not one; use type: bar')
+            raise QueryError("grain is for a time on x; remove it", option="grain")
+        _check_x(block, self.x)
 
-    def _dimension(self, name: str | None) -> tuple[str, str] | None:
+    def _dimension(self, name: str | None, option: str) -> tuple[str, str] | None:
         if name is None:
             return None
         if name.lower() == "user_id":
-            raise QueryError("user_id is never published; count it with y: people")
-        return _find(name, self.columns)
+            raise QueryError("user_id is never published; count it with y: people", option=option)
+        return _find(name, self.columns, option)
 
     def _measure(self, measure: Measure) -> Column:
         """Checks that a measure fits its column, and says of which kind its values are."""
         if measure.column is None:
             return Column(str(measure), "share" if measure.name == "share" else "number")
         if measure.column.lower() == "user_id":
-            raise QueryError(f"{measure} is never published; count people with y: people")
-        name, kind = _find(measure.column, self.columns)
+            raise QueryError(f"{measure} is never published; count people with y: people", option="y")
+        name, kind = _find(measure.column, self.columns, "y")
         wanted = "boolean" if measure.name == "share" else "number"
         if kind != wanted:
             wants = "a true or false column" if wanted == "boolean" else "a number"
             raise QueryError(
-                f'{measure.name} needs {wants}, "{name}" is {self.columns[name]}; select an expression of it'
+                f'{measure.name} needs {wants}, "{name}" is {self.columns[name]}; select an expression of it',
+                option="y",
             )
         return Column(str(measure), "share" if measure.name == "share" else _unit(name, kind))
 
     def run(self) -> Published:
-        total = self.connection.execute(f"SELECT count(*) FROM {self.source}").fetchall()[0][0]
-        if total == 0:
-            return self._empty("no data", ())
         if self.x is None or self.x[1] != "time":
-            return self._publish(self._axes(None), None)
-        best: Published | None = None
-        for grain in self._grains():
-            shown = self._publish(self._axes(grain), grain)
-            if best is None or len(shown.rows) > 0:
-                best = shown
-            if self._shown >= ENOUGH_SHOWN:
+            return self._cut(self._axes(), "true")[0]
+        time = quote(self.x[0])
+        first, last = self.connection.execute(f"SELECT min({time}), max({time}) FROM {self.source}").fetchall()[0]
+        axes = self._axes()
+        if first is None:
+            return self._empty("no data", axes)
+        best, most = None, -1.0
+        for grain in self._grains(first, last):
+            current = self._start(grain)
+            cut = [Axis(axes[0].column, "time", grain=grain), *axes[1:]]
+            # The current period is not over and would look like a fall: it is left out, unless no other can be shown.
+            published, shown = self._cut(cut, f"{time} < TIMESTAMP '{current:%Y-%m-%d %H:%M:%S}'", grain)
+            if published.empty and not _before(last, current):
+                published, shown = self._cut(cut, f"{time} IS NOT NULL", grain, partial=True)
+            if shown > most:
+                best, most = published, shown
+            if shown >= ENOUGH_SHOWN:
                 break
         assert best is not None
         return best
 
-    def _grains(self) -> Sequence[str]:
+    def _grains(self, first: Any, last: Any) -> Sequence[str]:
         """The grain that was asked for, else those to try, from fine to coarse."""
-        assert self.x is not None
+        days = (last - first).days
         if self.block.grain:
+            periods = days / GRAINS[self.block.grain]
+            if periods > MOST_ROWS:
+                raise QueryError(
+                    f"grain: {self.block.grain} makes {periods:,.0f} periods; take a coarser one, or fewer days",
+                    option="grain",
+                )
             return (self.block.grain,)
-        time = quote(self.x[0])
-        days = self.connection.execute(
-            f"SELECT date_diff('hour', min({time}), max({time})) / 24 FROM {self.source}"
-        ).fetchall()[0][0]
-        fine = [grain for grain, length in GRAINS.items() if grain != "hour" and (days or 0) / length <= MOST_PERIODS]
+        fine = [grain for grain, length in GRAINS.items() if grain != "hour" and days / length <= MOST_PERIODS]
         return fine or ["year"]
 
-    def _axes(self, grain: str | None) -> list[_Axis]:
-        axes: list[_Axis] = []
-        for found in (self.x, self.color):
-            if found is None:
-                continue
-            name, kind = found
-            # Whatever a category was, its label is a text; a time stays one.
-            column = Column(name, "time" if kind == "time" else "text")
-            if kind == "time":
-                axes.append(_Axis(column, f"date_trunc('{grain or 'day'}', {quote(name)})::TIMESTAMP"))
-            else:
-                axes.append(self._categories(column, name, kind == "boolean"))
-        return axes
+    def _start(self, grain: str) -> datetime:
+        """When the current period began."""
+        sql = f"SELECT date_trunc('{grain}', $1::TIMESTAMP)::TIMESTAMP"
+        began = self.connection.execute(sql, [self.now]).fetchall()[0][0]
+        assert isinstance(began, datetime)
+        return began
 
-    def _categories(self, column: Column, name: str, boolean: bool) -> _Axis:
+    def _axes(self) -> list[Axis]:
+        # Whatever a category was, its label is a text; a time stays one.
+        return [
+            Axis(Column(name, "time"), "time")
+            if kind == "time"
+            else Axis(Column(name, "text"), kind, self._labels(name))
+            for name, kind in filter(None, (self.x, self.color))
+        ]
+
+    def _labels(self, name: str) -> tuple[str, ...]:
         """The groups with most people, of those with enough; the rest is folded."""
-        # A null group is one like any other, under a text that no declared value can be.
-        label = f"coalesce({quote(name)}::VARCHAR, chr(1))"
-        groups = self.connection.execute(
-            f"""
-            SELECT {label} AS label FROM {self.source} GROUP BY ALL
-            HAVING count(DISTINCT user_id) >= {self.minimum}
-            ORDER BY count(DISTINCT user_id) DESC, label LIMIT {self.block.limit}
-            """
+        people = "count(DISTINCT user_id)"
+        found = self.connection.execute(
+            f"SELECT {text_of(name)} AS label FROM {self.source} GROUP BY ALL HAVING {people} >= {self.minimum} "
+            f"ORDER BY {people} DESC, label LIMIT {self.block.limit}"
         ).fetchall()
-        labels = tuple(group for (group,) in groups)
-        listed = "[" + ", ".join("'" + str(label).replace("'", "''") + "'" for label in labels) + "]::VARCHAR[]"
-        return _Axis(column, f"coalesce(list_position({listed}, {label}), 0)", labels, boolean)
+        # Two that look the same when shown would be drawn as one and counted as two, as would a group's own "Other".
+        shown = {OTHER: OTHER}
+        for (label,) in found:
+            shown.setdefault(inert(label), label)
+        return tuple(label for label in shown.values() if label != OTHER)
 
-    def _publish(self, axes: list[_Axis], grain: str | None) -> Published:
-        """One pass of the gate at one grain."""
-        where, partial = self._finished(grain)
-        self._make_cells(axes, where)
-        if self.block.type in ("area", "bar") and len(axes) == 2:
-            self._fold_cells()
-        shown = self._cells(axes)
-        rows_all, rows_shown, withheld, people = shown[1]
-        self._shown = rows_shown / rows_all if rows_all else 0.0
-        if not shown[0]:
-            return self._empty("too few people" if rows_all else "no data", axes, grain)
-        rows = self._ordered(axes, self._shares(shown[0], axes))
-        return Published(
+    def _cut(
+        self, axes: list[Axis], where: str, grain: str | None = None, partial: bool = False
+    ) -> tuple[Published, float]:
+        """What may be shown of these cells, and which share of the rows that is."""
+        stacked = self.block.type in ("area", "bar") and len(axes) == 2
+        counted = Counted(self.connection, self.source, axes, self.block.y, where, self.minimum if stacked else None)
+        cells = counted.cells()
+        if len(cells) > MOST_CELLS:
+            raise QueryError(
+                f"this makes {len(cells):,} cells; take a coarser grain or a smaller limit", option="grain"
+            )
+        passed = [cell for cell in cells if cell.people >= self.minimum]
+        if not passed:
+            return self._empty("too few people" if cells else "no data", axes, grain), 0.0
+        rows = self._shares([(*_labelled(cell, axes), *self._values(cell)) for cell in passed], len(axes))
+        rows.sort(key=lambda row: [_rank(axis, label) for axis, label in zip(axes, row, strict=False)])
+        groups = sorted({row[1] for row in rows}, key=lambda label: _rank(axes[1], label)) if axes[1:] else ()
+        published = Published(
             dimensions=tuple(axis.column for axis in axes),
-            measures=tuple(self.measures),
-            rows=rows,
-            people=people,
-            groups=tuple(sorted({row[1] for row in rows}, key=lambda label: _rank(axes[1], label))) if axes[1:] else (),
-            withheld=withheld,
+            measures=self.measures,
+            rows=tuple(rows),
+            people=counted.people(self.minimum, all_pass=len(passed) == len(cells)),
+            groups=tuple(groups),
+            withheld=len(cells) - len(passed),
             withheld_measures=sum(row[len(axes) :].count(None) for row in rows),
             minimum_users=self.minimum,
             unit=self.unit,
             grain=grain,
             partial=partial,
         )
+        return published, sum(cell.rows for cell in passed) / sum(cell.rows for cell in cells)
 
-    def _finished(self, grain: str | None) -> tuple[str, bool]:
-        """Leaves out the current period, which is not over and would look like a fall, unless there is no other."""
-        if grain is None:
-            return "true", False
-        assert self.x is not None
-        time = quote(self.x[0])
-        now = f"date_trunc('{grain}', TIMESTAMP '{self.now:%Y-%m-%d %H:%M:%S}')"
-        before, after = self.connection.execute(
-            f"SELECT count(*) FILTER ({time} < {now}), count(*) FILTER ({time} >= {now}) FROM {self.source}"
-        ).fetchall()[0]
-        if not before:
-            return f"{time} IS NOT NULL", after > 0
-        return f"{time} < {now}", False
+    def _values(self, cell: Cell) -> list[Value]:
+        """A cell's measures; none where too few people stand behind it: those with a value, or those in its tail."""
+        return [
+            _finite(value) if people * _tail(measure) >= self.minimum else None
+            for measure, (value, people) in zip(self.block.y, cell.values, strict=True)
+        ]
 
-    def _make_cells(self, axes: list[_Axis], where: str) -> None:
-        """Every row of the relation with the cell that it belongs to, as a view; `_axis0`, `_axis1` are the cell."""
-        keys = "".join(f"{axis.expression} AS _axis{number}, " for number, axis in enumerate(axes))
-        self.keys = [f"_axis{number}" for number in range(len(axes))]
-        self.connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW celled AS SELECT {keys} * FROM {self.source} WHERE {where}"
-        )
-        self.celled = "celled"
-
-    def _fold_cells(self) -> None:
-        """In a stack, a group that is too small in one period joins that period's "Other", which is counted anew."""
-        self.connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE small AS SELECT _axis0, _axis1 FROM celled GROUP BY ALL
-            HAVING count(DISTINCT user_id) < {self.minimum} AND _axis1 <> 0
-            """
-        )
-        self.connection.execute(
-            """
-            CREATE OR REPLACE TEMP VIEW folded AS
-            SELECT * REPLACE (
-                CASE WHEN (_axis0, _axis1) IN (SELECT (_axis0, _axis1) FROM small) THEN 0 ELSE _axis1 END AS _axis1
-            )
-            FROM celled
-            """
-        )
-        self.celled = "folded"
-
-    def _cells(self, axes: list[_Axis]) -> tuple[list[tuple[Value, ...]], tuple[int, int, int, int]]:
-        """Cells that pass, and (rows, rows in them, cells that do not pass, people in those that do)."""
-        keys = "".join(f"{key}, " for key in self.keys)
-        selected = ", ".join(_sql(measure, number) for number, measure in enumerate(self.block.y))
-        self.connection.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE cells AS
-            SELECT {keys} count(*) AS n, count(DISTINCT user_id) AS people, {selected} FROM {self.celled} GROUP BY ALL
-            """
-        )
-        passes = f"people >= {self.minimum}"
-        totals = self.connection.execute(
-            f"SELECT coalesce(sum(n), 0)::BIGINT, coalesce(sum(n) FILTER ({passes}), 0)::BIGINT, "
-            f"count(*) FILTER (NOT {passes}) FROM cells"
-        ).fetchall()[0]
-        names = ", ".join(
-            f"CASE WHEN s{number} * {_tail(measure)} >= {self.minimum} THEN m{number} END"
-            for number, measure in enumerate(self.block.y)
-        )
-        rows = self.connection.execute(f"SELECT {keys} {names} FROM cells WHERE {passes}").fetchall()
-        match = f"({', '.join(self.keys)}) IN (SELECT ({', '.join(self.keys)}) FROM cells WHERE {passes})"
-        people = self.connection.execute(
-            f"SELECT count(DISTINCT user_id) FROM {self.celled} WHERE {match if self.keys else 'true'}"
-        ).fetchall()[0][0]
-        return [self._labelled(row, axes) for row in rows], (*totals, people)
-
-    def _labelled(self, row: tuple[Value, ...], axes: list[_Axis]) -> tuple[Value, ...]:
-        """The cell's numbers replaced by its labels."""
-        labels: list[Value] = []
-        for value, axis in zip(row, axes, strict=False):
-            if axis.labels is None:
-                labels.append(value)
-            else:
-                assert isinstance(value, int)
-                label = OTHER if value == 0 else axis.labels[value - 1]
-                if label == chr(1):
-                    label = UNKNOWN
-                elif axis.boolean and value:
-                    label = "yes" if label == "true" else "no"
-                labels.append(label)
-        return (*labels, *row[len(axes) :])
-
-    def _shares(self, rows: list[tuple[Value, ...]], axes: list[_Axis]) -> list[tuple[Value, ...]]:
-        """Bare `share`: each cell's part of the published rows, of its period where the axis is one of time."""
-        by = 1 if axes and (len(axes) == 2) else 0
-        for number, measure in enumerate(self.block.y, len(axes)):
+    def _shares(self, rows: list[tuple[Any, ...]], depth: int) -> list[tuple[Any, ...]]:
+        """Bare `share`: each cell's part of what is shown, for each place on x where there is a color."""
+        by = 1 if depth == 2 else 0
+        for number, measure in enumerate(self.block.y, depth):
             if measure.name == "share" and measure.column is None:
-                totals: dict[tuple[Value, ...], float] = {}
+                totals: dict[tuple[Any, ...], int] = {}
                 for row in rows:
-                    value = row[number]
-                    assert isinstance(value, int | float)
-                    totals[row[:by]] = totals.get(row[:by], 0) + value
-                rows = [
-                    (*row[:number], row[number] / totals[row[:by]], *row[number + 1 :])  # type: ignore[operator]
-                    for row in rows
-                ]
+                    totals[row[:by]] = totals.get(row[:by], 0) + row[number]
+                rows = [(*row[:number], row[number] / totals[row[:by]], *row[number + 1 :]) for row in rows]
         return rows
 
-    def _ordered(self, axes: list[_Axis], rows: list[tuple[Value, ...]]) -> tuple[tuple[Value, ...], ...]:
-        def rank(row: tuple[Value, ...]) -> list[Any]:
-            return [_rank(axis, label) for axis, label in zip(axes, row, strict=False)]
-
-        return tuple(sorted(rows, key=rank))
-
-    def _empty(self, why: str, axes: Sequence[_Axis], grain: str | None = None) -> Published:
+    def _empty(self, why: str, axes: Sequence[Axis], grain: str | None = None) -> Published:
         return Published(
             dimensions=tuple(axis.column for axis in axes),
-            measures=tuple(self.measures),
+            measures=self.measures,
             rows=(),
             people=0,
             minimum_users=self.minimum,
@@ -399,39 +311,39 @@ class _Gate:
         )
 
 
-def _rank(axis: _Axis, label: Value) -> Any:
-    """Time goes by; versions rise; other categories by size, "not known" and "Other" last."""
+def _before(one: Any, other: datetime) -> bool:
+    """Whether a date or time is before another."""
+    return bool((one if isinstance(one, datetime) else datetime(one.year, one.month, one.day)) < other)
+
+
+def _labelled(cell: Cell, axes: Sequence[Axis]) -> list[Value]:
+    """The cell's key with labels in place of their numbers."""
+    made: list[Value] = []
+    for key, axis in zip(cell.key, axes, strict=True):
+        if axis.labels is None:
+            made.append(key)
+        else:
+            label = axis.labels[key - 1] if key else OTHER
+            made.append(BOOLEANS.get(label, label) if axis.kind == "boolean" else inert(label))
+    return made
+
+
+def _rank(axis: Axis, label: Any) -> Any:
+    """Time goes by; numbers and versions rise; other categories by size, "not known" and "Other" last."""
     if axis.labels is None:
         return label
     if label in (OTHER, UNKNOWN):
         return (1, label == OTHER)
-    if all(VERSION.match(str(other)) for other in axis.labels):
-        return (0, [int(part) for part in re.findall(r"\d+", str(label))], str(label))
-    if axis.boolean:
+    if axis.kind == "boolean":
         return (0, label == "no")
-    return (0, axis.labels.index(label))
-
-
-def _sql(measure: Measure, number: int) -> str:
-    """The measure over a cell, as m0, m1, …, and the people behind it, as s0, s1, …"""
-    if measure.column is None:
-        plain = {
-            "count": "count(*)",
-            "share": "count(*)",
-            "people": "count(DISTINCT user_id)",
-            "per_person": "count(user_id) / count(DISTINCT user_id)",
-        }
-        return f"{plain[measure.name]} AS m{number}, count(DISTINCT user_id) AS s{number}"
-    column = quote(measure.column)
-    if measure.name in PERCENTILES:
-        value = f"quantile_cont({column}::DOUBLE, {PERCENTILES[measure.name]})"
-    else:
-        value = {
-            "sum": f"sum({column})::DOUBLE",
-            "mean": f"avg({column})",
-            "share": f"avg({column}::INTEGER)",
-        }[measure.name]
-    return f"{value} AS m{number}, count(DISTINCT user_id) FILTER ({column} IS NOT NULL) AS s{number}"
+    if axis.kind == "number":
+        return (0, float(label))
+    if all(VERSION.match(other) for other in axis.labels if other != UNKNOWN):
+        numbers = VERSION.match(label)
+        assert numbers is not None
+        # 1.6.0-rc1 comes before 1.6.0.
+        return (0, [int(part) for part in numbers[0].split(".")], label == numbers[0], label)
+    return (0, [inert(other) for other in axis.labels].index(label))
 
 
 def _tail(measure: Measure) -> float:
@@ -440,25 +352,4 @@ def _tail(measure: Measure) -> float:
     A percentile is close to one person's value unless half the minimum lies beyond it: p95 needs ten times as many.
     """
     part = PERCENTILES.get(measure.name, 0.5)
-    return 2 * min(part, 1 - part)
-
-
-def statement(block: Block, published: Published) -> str:
-    """What the gate counts, as SQL that a reader can follow and a maintainer can run (folding left out)."""
-    columns = []
-    for column in published.dimensions:
-        name = quote_if_needed(column.name)
-        columns.append(
-            f"date_trunc('{published.grain}', {name}) AS {name}" if published.grain and column.kind == "time" else name
-        )
-    if not block.people:
-        return f"SELECT {', '.join([*columns, *(column.name for column in published.measures)])} FROM {block.data}"
-    for number, measure in enumerate(block.y):
-        expression = _sql(measure, number).split(f" AS m{number}")[0]
-        if measure.name == "share" and measure.column is None:
-            expression = "count(*) / sum(count(*)) OVER ()"
-        columns.append(f"{expression} AS {measure.name}")
-    return (
-        f"SELECT {', '.join(columns)}\nFROM {block.data}\nGROUP BY ALL\n"
-        f"HAVING count(DISTINCT user_id) >= {published.minimum_users}"
-    )
+    return round(2 * min(part, 1 - part), 6)

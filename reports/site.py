@@ -13,8 +13,9 @@ import duckdb
 
 from reports import charts, download, html
 from reports.block import Block, BlockError, parse
+from reports.cells import statement
 from reports.page import Fault, Fence, body_line, fences, replace
-from reports.publish import publish, statement
+from reports.publish import publish
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import VIEWS, Snapshot, connect, quote
 
@@ -43,7 +44,6 @@ class Page:
 class _Query:
     sql: str
     unit: str
-    text: str
 
 
 class Site:
@@ -80,19 +80,30 @@ class Site:
         pieces: list[tuple[Fence, str]] = []
         queries: dict[str, _Query] = {}
         ids: set[str] = set()
+        broken: set[str] = set()
         # A cursor of its own: a page's queries are its own temporary views.
         with self.connection.cursor() as cursor:
             for fence in fences(markdown):
                 placeholder = ""
+                if not fence.closed:
+                    mark = "add a line of as many marks as it begins with"
+                    self.faults.append(Fault(file, first + fence.start, f"this block is not closed; {mark}"))
+                    break
+                # What reads a query that failed would only repeat its fault.
+                if broken & _words(fence.content):
+                    broken.add(fence.name.lower())
+                    continue
                 try:
                     if fence.kind == "sql":
                         self._query(cursor, fence, queries)
                     else:
-                        placeholder = f"abaculus-{self._token}-{len(page.pieces)}"
+                        # It ends in a letter: that of block 1 is no part of that of block 10.
+                        placeholder = f"abaculus-{self._token}-{len(page.pieces)}x"
                         page.pieces[placeholder] = self._block(cursor, fence, queries, page, name, root, ids)
                 except BlockError as error:
                     self.faults += [Fault(file, first + fence.start + 1 + line, text) for line, text in error.faults]
                 except QueryError as error:
+                    broken.add(fence.name.lower())
                     inside = 0 if error.line is None else error.line + 1
                     self.faults.append(Fault(file, first + fence.start + inside, error.message))
                 pieces.append((fence, placeholder))
@@ -109,16 +120,17 @@ class Site:
             raise QueryError(f'"{fence.name}" cannot name a query; use letters, digits and underscores')
         if name in VIEWS or name in queries:
             raise QueryError(f'there is a view or query named "{fence.name}" already; choose another name')
-        sql = fence.content.strip().rstrip(";")
-        lead = fence.content[: len(fence.content) - len(fence.content.lstrip())].count("\n")
+        # Blank lines before it stay, so that lines count from the fence; DuckDB's own tables are not views of ours.
+        sql = fence.content.rstrip().rstrip(";")
+        if cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = $1", [name]).fetchall() != [(0,)]:
+            raise QueryError(f'"{fence.name}" is a table of the build; choose another name')
         try:
             unit = check(cursor, sql, self._relations(queries))
             cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
             cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0").fetchall()
         except duckdb.Error as error:
-            found = explain(error, sql)
-            raise QueryError(found.message, None if found.line is None else found.line + lead) from None
-        queries[name] = _Query(sql, unit, fence.content.strip())
+            raise explain(error, sql, values=False) from None
+        queries[name] = _Query(sql, unit)
 
     def _block(
         self,
@@ -139,20 +151,34 @@ class Site:
                 check(cursor, f"FROM {quote(block.data)}", relations)
             published = publish(cursor, block, unit=relations[data], minimum_users=self.minimum_users, now=self.now)
         except QueryError as error:
-            raise BlockError([(_line(block, error), error.message)]) from None
+            raise BlockError([(block.lines.get(error.option or "data", block.lines["data"]), error.message)]) from None
         except duckdb.Error as error:
-            raise BlockError([(block.lines["data"], explain(error, block.data).message)]) from None
+            raise BlockError([(block.lines["data"], explain(error, block.data, values=False).message)]) from None
         path = f"data/{name}/{id}"
         if not published.empty:
             page.files[f"{path}.csv"] = download.csv_text(published).encode()
             page.files[f"{path}.parquet"] = download.parquet(published)
         plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
-        named = f"-- {data}\n{queries[data].text}\n\n-- what is counted\n" if data in queries else ""
-        return html.figure(block, published, plot, id, named + statement(block, published), f"{root}{path}")
+        sql = "".join(f"-- {used}\n{queries[used].sql.strip()}\n\n" for used in _behind(data, queries))
+        sql += ("-- what is counted\n" if sql else "") + statement(block, published)
+        return html.figure(block, published, plot, f"chart-{id}", sql, f"{root}{path}")
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _behind(data: str, queries: Mapping[str, _Query]) -> list[str]:
+    """The named queries that a block's numbers come from, in the order in which they were written."""
+    needed = {data} & queries.keys()
+    for name in reversed(list(queries)):
+        if name in needed:
+            needed |= _words(queries[name].sql) & queries.keys()
+    return [name for name in queries if name in needed]
 
 
 def _id(block: Block, unit: str, taken: set[str]) -> str:
-    """A block's anchor: its name or title, in the way of headings; numbered where it is taken."""
+    """A block's name in addresses: its name or title, in the way of headings; numbered where it is taken."""
     base = re.sub(r"[^a-z0-9]+", "-", (block.name or html.title(block, unit)).lower()).strip("-") or "block"
     id, number = base, 1
     while id in taken:
@@ -160,14 +186,3 @@ def _id(block: Block, unit: str, taken: set[str]) -> str:
         id = f"{base}-{number}"
     taken.add(id)
     return id
-
-
-def _line(block: Block, error: QueryError) -> int:
-    """On which of the block's lines the option stands that an error speaks of."""
-    for key in ("x", "color", "y", "grain"):
-        given = block.y and ", ".join(str(measure) for measure in block.y) if key == "y" else getattr(block, key)
-        if given and key in block.lines:
-            names = [measure.column for measure in block.y if measure.column] if key == "y" else [str(given)]
-            if any(f'"{name}"' in error.message for name in names) or error.message.startswith(f"{key}"):
-                return block.lines[key]
-    return block.lines.get("data", 0)

@@ -1,0 +1,48 @@
+"""What may be shown: the only form in which people's data leaves the gate (reports/publish.py)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+__all__ = ["OTHER", "UNKNOWN", "Column", "Published", "Value"]
+
+Value = str | int | float | bool | datetime | None
+# What the groups are called that the gate makes: of all that is too small or too many, and of null.
+OTHER = "Other"
+UNKNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A published column: `kind` is text, boolean, time, number, share (0 to 1) or milliseconds."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What may be shown: `dimensions` then `measures` are the columns of `rows`, in the order in which they are drawn.
+
+    `unit` says what was counted ("runs", "events", "spans", "rows"), `people` how many distinct people are in these
+    rows; None where they are not people's. `groups` are the values of the second dimension, in order. `withheld` is
+    the number of cells that are not shown, `withheld_measures` that of single values in cells that are. `partial` says
+    that the last period is not over. `empty` says why there are no rows: "no data" or "too few people".
+    """
+
+    dimensions: tuple[Column, ...]
+    measures: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    people: int | None
+    groups: tuple[Value, ...] = ()
+    withheld: int = 0
+    withheld_measures: int = 0
+    minimum_users: int = 0
+    unit: str = ""
+    grain: str | None = None
+    partial: bool = False
+    empty: str | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns, dimensions first."""
+        return self.dimensions + self.measures
