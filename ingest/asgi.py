@@ -31,7 +31,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}
 class App:
     """The ASGI application around a `Function`. `log` takes a JSON line a request."""
 
-    def __init__(self, function: Function, log: Callable[[str], object] = lambda line: None) -> None:
+    def __init__(self, function: Function, log: Callable[[str], object] | None = None) -> None:
         self.function = function
         self.settings = function.settings
         self.log = log
@@ -49,7 +49,7 @@ class App:
             answer = await self.answer(exchange)
         except Exception as error:
             answer = Answer(500)
-            self.log(_line(severity="ERROR", message="bug: " + _where(error)))
+            self.write(severity="ERROR", message="bug: " + _where(error))
         finally:
             self.requests -= 1
             self.held -= exchange.held
@@ -61,16 +61,19 @@ class App:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
         request = exchange.request
-        self.log(
-            _line(
-                severity="INFO" if answer.status < 400 else "WARNING" if answer.status < 500 else "ERROR",
-                method=request.method if request.method in METHODS else "other",
-                route=request.path if request.path in ROUTES else "other",
-                status=answer.status,
-                ms=round((time.perf_counter() - begin) * 1000, 2),
-                bytes=exchange.received,
-            )
+        self.write(
+            severity="INFO" if answer.status < 400 else "WARNING" if answer.status < 500 else "ERROR",
+            method=request.method if request.method in METHODS else "other",
+            route=request.path if request.path in ROUTES else "other",
+            status=answer.status,
+            ms=round((time.perf_counter() - begin) * 1000, 2),
+            bytes=exchange.received,
         )
+
+    def write(self, **fields: object) -> None:
+        """Writes a line to the log, if there is one."""
+        if self.log is not None:
+            self.log(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **fields}) + "\n")
 
     async def answer(self, exchange: "_Exchange") -> Answer | None:
         request = exchange.request
@@ -158,10 +161,6 @@ def _encoded(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers]
 
 
-def _line(**fields: object) -> str:
-    return json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **fields}) + "\n"
-
-
 def _where(error: Exception) -> str:
     # The type and the line only: an error's own text may hold what was sent.
     trace = error.__traceback__
@@ -177,15 +176,12 @@ def application(bucket: str, settings: Settings, write: Callable[[str], object])
     Raises `BucketError` and `RegistryError`.
     """
 
-    def log(line: str) -> None:
-        if settings.log:
-            write(line)
-
     def warn(why: str) -> None:
-        log(_line(severity="ERROR", message=f"the store did not confirm: {why}"))
+        app.write(severity="ERROR", message=f"the store did not confirm: {why}")
 
     store = open_bucket(bucket, retries=False)
-    return App(Function(registry.load(), creator(store, settings), settings, warn=warn), log)
+    app = App(Function(registry.load(), creator(store, settings), settings, warn=warn), write if settings.log else None)
+    return app
 
 
 def serve(bucket: str, host: str = "127.0.0.1", port: int = 8080) -> None:

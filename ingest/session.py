@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from ingest.document import SessionError, Twice, Unstorable, document, echo, json_type, not_valid, short
@@ -25,7 +26,7 @@ UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 VERSION = re.compile(r"[0-9]+(\.[0-9]+(\.[0-9]+(-[A-Za-z0-9.-]+)?(\+[A-Za-z0-9.-]+)?)?)?")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 TIME = re.compile(
-    r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII | re.IGNORECASE,
 )
 NO_TIME = "0001-01-01T00:00:00.000000000"  # the zero of Go's clock: Abacus takes it for a missing member
@@ -87,17 +88,27 @@ def timestamp(moment: datetime) -> str:
 def canonical_time(text: str) -> str | None:
     """An RFC 3339 time in UTC with nine digits and without its Z, so that times compare as text; or None."""
     match = TIME.fullmatch(text)
-    if match is None:
+    if match is None or not _is_date(text[:10]):
         return None
     seconds, fraction, sign, hours, minutes = match.groups()
-    try:
-        moment = datetime.fromisoformat(seconds)  # refuses the 30th of February
-        if sign is not None:
-            shift = timedelta(hours=int(hours), minutes=int(minutes))
+    if sign is not None:
+        shift = timedelta(hours=int(hours), minutes=int(minutes))
+        try:
+            moment = datetime.fromisoformat(seconds)
             seconds = (moment - shift if sign == "+" else moment + shift).isoformat()
-    except (ValueError, OverflowError):
-        return None
+        except OverflowError:
+            return None
     return f"{seconds.upper()}.{(fraction or '').ljust(9, '0')}"
+
+
+@lru_cache(maxsize=1024)
+def _is_date(text: str) -> bool:
+    """Whether there is such a day: the 30th of February is none. Most times are of the last few days."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _Checker:
