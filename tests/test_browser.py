@@ -1,0 +1,323 @@
+"""Built pages in a real browser: `pytest -m browser`, with Debian's chromium installed."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest import registry
+from reports import sample
+from reports.plugin import build
+from tests.sites import fill, project, runs
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+HOSTILE = [
+    "</script><script>window.pwned=1;alert(1)</script>",
+    "<img src=x onerror=window.pwned=2>",
+    '"><svg onload=window.pwned=3>',
+    '<a href="https://example.com/" onmouseover="window.pwned=4">link</a>',
+    "<b>bold</b><br><i>it</i>",
+    "%{customdata}%{x}<extra>",
+    "&lt;b&gt;not bold&lt;/b&gt;",
+    "javascript:alert(1)",
+    "[x](javascript:alert(1)) | a | b |",
+    "=HYPERLINK(\"https://example.com\")",
+    "\u202eright to left",
+    "x" * 4_096,
+    "`code` *em* # title {{ config }}",
+]  # fmt: skip
+PAGES = {
+    "index.md": """
+# Hostile
+
+```yaml chart
+type: bar
+data: sessions
+x: shell
+y: people
+limit: 50
+title: 'Bars </script><img src=x onerror=window.pwned=5>'
+```
+
+```yaml chart
+type: line
+data: sessions
+x: start_time
+y: people
+color: shell
+limit: 50
+grain: week
+```
+
+```yaml chart
+type: area
+data: sessions
+x: start_time
+y: count
+color: shell
+limit: 50
+grain: week
+```
+
+```yaml chart
+type: bar
+data: sessions
+x: shell
+y: count
+color: os
+limit: 50
+```
+
+```yaml chart
+type: table
+data: sessions
+x: shell
+y: [count, people]
+limit: 50
+```
+""",
+    "plain.md": "# Plain\n\nNo chart here.\n",
+}
+# All that a figure may be made of: ours, and what Plotly draws with.
+OURS = set("figure figcaption a p div script noscript details summary table thead tbody tr th td pre code time".split())  # noqa: SIM905
+SVG = set("svg g path text tspan rect line defs clippath use circle style".split())  # noqa: SIM905
+
+
+class Visit:
+    """A page that is open, with everything that it did."""
+
+    def __init__(self, page: Any, url: str, root: str) -> None:
+        self.page, self.url, self.root = page, url, root
+        self.dialogs: list[str] = []
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self) -> None:
+        self.page.goto(self.url, wait_until="load")
+
+    def draw(self) -> int:
+        """Scrolls through the page until each chart is drawn; how many there are."""
+        plots = self.page.locator(".ab-plot")
+        for number in range(plots.count()):
+            plots.nth(number).scroll_into_view_if_needed()
+            plots.nth(number).locator("svg.main-svg").first.wait_for(timeout=15_000)
+        return int(plots.count())
+
+    def behaved(self) -> None:
+        assert self.dialogs == []
+        assert self.complaints == []
+        assert self.page.evaluate("window.pwned") is None
+        # A chart that is drawn again may ask for a picture in data: or blob:, which leave nothing.
+        away = [url for url in self.asked if not url.startswith((self.root, "data:", "blob:"))]
+        assert away == []
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(directory))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def built(directory: Path, bucket: Path, applications: Path, out: Path) -> Iterator[Path]:
+    before = Path.cwd(), os.environ.get("ABACULUS_APPLICATIONS")
+    os.chdir(directory)
+    os.environ["ABACULUS_APPLICATIONS"] = str(applications)
+    try:
+        yield build(str(bucket), out)
+    finally:
+        os.chdir(before[0])
+        os.environ.pop("ABACULUS_APPLICATIONS")
+        if before[1] is not None:
+            os.environ["ABACULUS_APPLICATIONS"] = before[1]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    directory = project(tmp_path_factory.mktemp("hostile") / "project", PAGES)
+    made = [
+        run
+        for number, label in enumerate(HOSTILE)
+        for week in (datetime(2026, 1, 7, tzinfo=UTC), datetime(2026, 1, 14, tzinfo=UTC))
+        for run in runs(number * 20, number * 20 + 11 + number, shellName=label, osName="Linux", start=week)
+    ]
+    fill(directory / "bucket", made)
+    with built(directory, directory / "bucket", directory / "applications", directory / "out") as out:
+        yield out
+
+
+@pytest.fixture(scope="module")
+def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The pages of this project over generated sessions."""
+    directory = tmp_path_factory.mktemp("cairn")
+    applications = ROOT / "ingest" / "applications"
+    fill(directory / "bucket", sample.sessions(4_000, users=600, end=datetime.now(UTC)), registry.load(applications))
+    with built(ROOT, directory / "bucket", applications, directory / "out") as out:
+        yield out
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Callable[..., Visit]]:
+    contexts: list[Any] = []
+
+    def open(url: str, root: str, **more: Any) -> Visit:
+        contexts.append(chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **more}))
+        made = Visit(contexts[-1].new_page(), url, root)
+        made.open()
+        return made
+
+    yield open
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_hostile_labels_are_text_and_nothing_else(visit: Open, hostile: Path, javascript: bool) -> None:
+    with served(hostile) as root:
+        opened = visit(root, root, java_script_enabled=javascript)
+        if javascript:
+            assert opened.draw() == 4
+            for box in opened.page.locator(".ab-plot").all():
+                box.scroll_into_view_if_needed()
+                for share in (0.3, 0.5, 0.7):
+                    place = box.bounding_box()
+                    opened.page.mouse.move(place["x"] + place["width"] * share, place["y"] + place["height"] * share)
+                    opened.page.wait_for_timeout(80)
+            opened.behaved()
+            names = set(opened.page.evaluate(
+                "[...document.querySelectorAll('figure *')].map((one) => one.tagName.toLowerCase())"
+            ))  # fmt: skip
+            assert names <= OURS | SVG
+            links = opened.page.evaluate(
+                "[...document.querySelectorAll('figure a, figure svg a')].map((one) => one.href)"
+            )
+            assert all(link.startswith(root) for link in links)
+        rows = opened.page.locator("figure table").last.locator("tbody th").all_text_contents()
+        for label in ("<b>bold</b><br><i>it</i>", "%{customdata}%{x}<extra>", "&lt;b&gt;not bold&lt;/b&gt;"):
+            assert label in rows
+
+
+def test_hostile_labels_are_shown_as_they_are_in_a_chart(visit: Open, hostile: Path) -> None:
+    with served(hostile) as root:
+        opened = visit(root, root)
+        opened.draw()
+        ticks = opened.page.locator(".ab-plot").first.locator(".ytick text").all_text_contents()
+        assert "<b>bold</b><br><i>it</i>" in ticks
+        assert "&lt;b&gt;not bold&lt;/b…" in ticks
+        legend = opened.page.locator(".ab-plot").nth(1).locator(".legendtext").all_text_contents()
+        assert "%{customdata}%{x}<extra>" in legend
+
+
+def test_the_legend_of_a_chart_cannot_be_wider_than_the_page(visit: Open, hostile: Path) -> None:
+    with served(hostile) as root:
+        opened = visit(root, root, viewport={"width": 390, "height": 800})
+        opened.draw()
+        assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= 390
+
+
+def test_every_page_draws_its_charts_and_asks_nobody_else(visit: Open, cairn: Path) -> None:
+    with served(cairn) as root:
+        for path in sorted(cairn.rglob("*.html")):
+            opened = visit(f"{root}{path.relative_to(cairn)}", root)
+            drawn = opened.draw()
+            assert drawn == path.read_text().count('class="ab-plot"')
+            opened.behaved()
+            assert any("plotly" in url for url in opened.asked) == bool(drawn)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_the_screen(visit: Open, cairn: Path, width: int) -> None:
+    with served(cairn) as root:
+        for path in sorted(cairn.rglob("*.html")):
+            opened = visit(f"{root}{path.relative_to(cairn)}", root, viewport={"width": width, "height": 800})
+            opened.draw()
+            for more in opened.page.locator("details.ab-more > summary").all():
+                more.click()
+            assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= width, path.name
+            # Bars have room beside their names.
+            for plot in opened.page.locator(".ab-plot .plot").all():
+                box = plot.bounding_box()
+                assert box is None or box["width"] > width * 0.2, path.name
+
+
+def test_charts_follow_the_palette(visit: Open, cairn: Path) -> None:
+    with served(cairn) as root:
+        opened = visit(root, root, color_scheme="light")
+        opened.draw()
+        color = "getComputedStyle(document.querySelector('.ab-plot .xtick text')).fill"
+        light = opened.page.evaluate(color)
+        opened.page.locator("label[title='Switch to dark']").click()
+        opened.page.wait_for_function("document.body.dataset.mdColorScheme === 'slate'")
+        opened.page.wait_for_function(f"{color} !== {light!r}")
+        dark = opened.page.evaluate(color)
+        opened.page.locator("label[title='Switch to light']").click()
+        opened.page.wait_for_function(f"{color} === {light!r}")
+        assert dark != light
+        opened.behaved()
+
+
+def test_a_page_opened_from_a_file_works(visit: Open, cairn: Path) -> None:
+    opened = visit((cairn / "index.html").as_uri(), "file://")
+    assert opened.draw() > 0
+    # The search index cannot be fetched from a file; everything else must not complain.
+    assert [
+        said for said in opened.complaints if "search" not in said and "CORS" not in said and "ERR_FAILED" not in said
+    ] == []
+    assert not [url for url in opened.asked if url.startswith("http")]
+
+
+def test_downloads_of_a_page_are_there(visit: Open, cairn: Path) -> None:
+    with served(cairn) as root:
+        opened = visit(f"{root}errors.html", root)
+        links = opened.page.evaluate("[...document.querySelectorAll('.ab-more a[download]')].map((one) => one.href)")
+        assert links
+        for link in links:
+            assert opened.page.request.get(link).ok, link
+
+
+def test_the_link_of_a_block_leads_to_it(visit: Open, cairn: Path) -> None:
+    with served(cairn) as root:
+        opened = visit(f"{root}errors.html", root)
+        ids = opened.page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+        assert len(ids) == len(set(ids))
+        for link in opened.page.locator("figcaption a.headerlink").all():
+            assert link.get_attribute("href").removeprefix("#") in ids
