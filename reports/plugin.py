@@ -3,8 +3,8 @@
 import json
 import logging
 import os
+import tempfile
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from reports.site import MINIMUM_USERS, Page, Site
 
 __all__ = ["AbaculusPlugin", "BuildError", "build"]
 
+# In every site that was built here, and in nothing else; says which build it is.
+STAMP = "abaculus-build.json"
 log = logging.getLogger("mkdocs.plugins.abaculus")
 
 
@@ -94,36 +96,46 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             raise PluginError("\n".join(str(fault) for fault in self.site.faults))
 
     def on_post_build(self, *, config: MkDocsConfig) -> None:
-        """Writes the downloads."""
+        """Writes the downloads and the stamp."""
         for done in self.pages.values():
             for name, content in done.files.items():
                 path = Path(config.site_dir) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+        stamp = {"built": f"{self.site.now:%Y-%m-%dT%H:%M:%SZ}", "run": os.environ.get("GITHUB_RUN_ID")}
+        (Path(config.site_dir) / STAMP).write_text(json.dumps(stamp) + "\n")
         self.site.connection.close()
 
 
 def build(bucket: str, out: Path | None) -> Path:
-    """Builds the site that mkdocs.yml of this directory describes, strictly. Raises `BuildError`."""
-    started = datetime.now(UTC)
+    """Builds the site that mkdocs.yml of this directory describes, strictly. Raises `BuildError`.
+
+    It is built beside its place and moved there when it is done: a build that fails leaves the site that was there.
+    Only a directory that is empty or has a built site in it is replaced.
+    """
     if not Path("mkdocs.yml").is_file():
         raise BuildError("no mkdocs.yml in this directory; run this where your site's mkdocs.yml is")
     logger = logging.getLogger("mkdocs")
     handler = _Collected()
     logger.addHandler(handler)
     try:
-        config = load_config("mkdocs.yml", strict=True, **({"site_dir": str(out.absolute())} if out else {}))
-        with suppress(KeyError):
-            config.plugins["abaculus"].config.bucket = bucket
-        mkdocs_build(config)
+        place = (out or Path(load_config("mkdocs.yml").site_dir)).absolute()
+        if place.exists() and not (place.is_dir() and ((place / STAMP).is_file() or not any(place.iterdir()))):
+            raise BuildError(f"{place} is there and is not a built site; name another directory with --out")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as beside:
+            config = load_config("mkdocs.yml", strict=True, site_dir=f"{beside}/new")
+            with suppress(KeyError):
+                config.plugins["abaculus"].config.bucket = bucket
+            mkdocs_build(config)
+            if place.exists():
+                place.rename(f"{beside}/old")
+            Path(config.site_dir).rename(place)
     except (Abort, ConfigurationError, PluginError) as error:
-        raise BuildError(
-            "\n".join([*handler.messages, *([str(error)] if str(error) not in handler.messages else [])])
-        ) from None
+        raise BuildError("\n".join(dict.fromkeys([*handler.messages, str(error)]))) from None
     finally:
         logger.removeHandler(handler)
-    log.debug("built in %s", datetime.now(UTC) - started)
-    return Path(config.site_dir)
+    return place
 
 
 class _Collected(logging.Handler):
