@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
-from reports import raw, table
+from reports import raw, table, upkeep
 from reports.mirror import mirror
 
 __all__ = ["Counts", "Entry", "compact"]
@@ -32,7 +32,8 @@ ATTEMPTS = 20
 class Counts:
     """What a run did with one application's sessions.
 
-    `recovered` are those that a run which was stopped before it could delete them had stored already.
+    `recovered` are those that a run which was stopped before it could delete them had stored already; `expired` those
+    that were stored long ago, longer than the application keeps them.
     """
 
     objects: int = 0
@@ -44,6 +45,7 @@ class Counts:
     quarantined: int = 0
     waiting: int = 0
     clock_suspect: int = 0
+    expired: int = 0
     table_version: int | None = None
 
 
@@ -82,6 +84,9 @@ def compact(
                 _application(store, bucket, registry[id], entry.run, counts, progress)
             except table.TableError as error:
                 faults.append(str(error))
+        for id in registry:
+            _upkeep(store, bucket, registry[id], started, entry)
+        upkeep.expire_quarantine(store, started)
         if faults:
             raise table.TableError("\n".join(faults))
     except BaseException as error:
@@ -91,6 +96,16 @@ def compact(
         raise
     _record(store, entry)
     return entry
+
+
+def _upkeep(store: ObjectStore, bucket: str, application: Application, now: datetime, entry: Entry) -> None:
+    handle = table.load(bucket, application.id)
+    if handle is None:
+        return
+    with suppress(table.Overtaken):  # the writer that was faster, or the next run, does it
+        if expired := upkeep.expire(handle, application, now):
+            entry.applications.setdefault(application.id, Counts()).expired = expired
+        upkeep.tidy(store, application.id, handle)
 
 
 def _record(store: ObjectStore, entry: Entry) -> None:
@@ -130,6 +145,10 @@ class _Known:
 
     def update(self, handle: DeltaTable) -> None:
         """Reads the files of this version of the table that are not known yet."""
+        if not self.loaded <= {file.path for file in table.files(handle)}:
+            # Files were merged, or rows removed: what is in the new ones is not added to what was in the old.
+            self.connection.execute("DELETE FROM known")
+            self.loaded = set()
         new = [file for file in table.files(handle) if file.path not in self.loaded]
         keys = [(f"tables/{self.application}/{file.path}", file.bytes) for file in new]
         paths = [str(path) for path in mirror(self.store, self.bucket, keys)]
@@ -188,7 +207,10 @@ def _judge(connection: duckdb.DuckDBPyConnection, rows: pa.Table, forgotten: lis
         """
         WITH
             -- the chunk is small beside the table, so what is hashed does not grow with it
-            stored AS (SELECT * FROM known WHERE session_id IN (SELECT sessionId::UUID FROM chunk)),
+            stored AS (
+                SELECT session_id, min(ingestion_time) AS ingestion_time FROM known
+                WHERE session_id IN (SELECT sessionId::UUID FROM chunk) GROUP BY session_id
+            ),
             marked AS (
                 SELECT
                     chunk.number,

@@ -142,13 +142,15 @@ def _fetch_all(store: ObjectStore, objects: list[RawObject]) -> Iterator[bytes |
 
 
 def _fetch(store: ObjectStore, root: Path | None, item: RawObject) -> bytes | Unreadable | None:
-    """The lines of an object, what is wrong with it, or None when another run has taken it meanwhile."""
+    """The lines of an object, what is wrong with it, or None when it is left to another run."""
     if item.bytes > OBJECT_BYTES:
         return Unreadable(item.key, f"{item.bytes} bytes is more than a raw object can have ({OBJECT_BYTES})")
     try:
         packed = (root / item.key).read_bytes() if root else bytes(store.get(item.key).bytes())
     except FileNotFoundError:
         return None
+    if len(packed) != item.bytes:
+        return None  # read by half, or listed before it was written again; that is not the session's fault
     try:
         content = _inflate(packed)
     except (ValueError, zlib.error) as error:

@@ -1,10 +1,12 @@
 """The Delta table of an application, and nothing else about it: its schema, its commits, its files."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -13,7 +15,10 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from ingest.registry import Application, Field, Kind
 
-__all__ = ["Overtaken", "TableError", "TableFile", "append", "files", "load", "load_or_create", "schema", "sequence"]
+__all__ = [
+    "Overtaken", "TableError", "TableFile", "append", "files", "load", "load_or_create", "merge", "remove", "schema",
+    "sequence", "vacuum",
+]  # fmt: skip
 
 UTC = pa.timestamp("us", tz="UTC")
 ARROW: dict[str, pa.DataType] = {
@@ -25,6 +30,16 @@ ARROW: dict[str, pa.DataType] = {
 }
 # The transaction identifier under which every writer numbers its commits.
 COMPACT = "compact"
+# How large merged files become.
+MERGED_BYTES = 128 << 20
+
+
+PROPERTIES = {
+    # No smallest and largest value of other columns in the log: ids and free text stay in the data files.
+    "delta.dataSkippingStatsColumns": "start_time,ingestion_time",
+    # With a checkpoint, log entries that are older than this are deleted.
+    "delta.logRetentionDuration": "interval 7 days",
+}
 
 
 class Overtaken(Exception):
@@ -37,11 +52,13 @@ class TableError(Exception):
 
 @dataclass(frozen=True)
 class TableFile:
-    """A data file of a table: its path below the table, its size in bytes and its rows. It never changes."""
+    """A data file of a table, which never changes: its path below the table, bytes, rows, month and earliest start."""
 
     path: str
     bytes: int
     rows: int
+    month: str
+    first: datetime | None
 
 
 def fields(declared: Mapping[str, Field]) -> pa.DataType:
@@ -104,8 +121,7 @@ def load_or_create(bucket: str, application: Application) -> DeltaTable:
                 schema(application),
                 partition_by=["month"],
                 mode="error",
-                # No smallest and largest value of other columns in the log: ids and free text stay in the data files.
-                configuration={"delta.dataSkippingStatsColumns": "start_time,ingestion_time"},
+                configuration=PROPERTIES,
             )
         table = DeltaTable(uri(bucket, application.id))
     _check(table, application)
@@ -146,46 +162,84 @@ def sequence(table: DeltaTable) -> int:
 def append(table: DeltaTable, rows: pa.Table, number: int, note: Mapping[str, str]) -> None:
     """Adds rows in one commit that carries `number`, through the handle that `number` - 1 was read from.
 
-    Raises `Overtaken` when another commit came first. A retry inside the library would build on a fresh snapshot and
-    accept a number twice, so it has none. A commit whose answer was lost is recognised by its mark in the log.
+    Raises `Overtaken` when another commit came first.
     """
+    _commit(
+        table,
+        number,
+        note,
+        lambda properties: write_deltalake(
+            table, rows, mode="append", schema_mode="merge", commit_properties=properties
+        ),
+    )
+
+
+def remove(table: DeltaTable, condition: str, number: int, note: Mapping[str, str]) -> int:
+    """Removes the rows for which `condition` holds, as `append` adds them; gives how many.
+
+    The condition is written to the log, so it must not name anybody. A removal that finds nothing is a commit, too: it
+    stops whoever read the table before it and would bring back what was to go.
+    """
+    before = table.version()
+    metrics: dict[str, int] = {}
+
+    def delete(properties: CommitProperties) -> None:
+        metrics.update(table.delete(condition, commit_properties=properties))
+
+    landed = _commit(table, number, note, delete)
+    if table.version() == before:
+        append(table, pa.schema(table.schema().to_arrow()).empty_table(), number, note)
+        return 0
+    return metrics.get("num_deleted_rows") or landed.get("operationMetrics", {}).get("num_deleted_rows", 0)
+
+
+def _commit(
+    table: DeltaTable, number: int, note: Mapping[str, str], write: Callable[[CommitProperties], None]
+) -> dict[str, Any]:
+    """Commits with a number and a note. Gives the log's entry when the answer was lost, else nothing."""
     before, mark = table.version(), secrets.token_hex(8)
+    properties = CommitProperties(
+        custom_metadata={**note, "mark": mark},
+        # A retry inside the library would build on a fresh snapshot and accept a number twice.
+        max_commit_retries=0,
+        app_transactions=[Transaction(COMPACT, number)],
+    )
     try:
-        write_deltalake(
-            table,
-            rows,
-            mode="append",
-            schema_mode="merge",
-            commit_properties=CommitProperties(
-                custom_metadata={**note, "mark": mark},
-                max_commit_retries=0,
-                app_transactions=[Transaction(COMPACT, number)],
-            ),
-        )
+        write(properties)
     except (DeltaError, OSError) as error:
-        if _landed(table, before, mark):
-            return
+        # It may be in the log all the same: then the mark tells, and it is not done twice or counted as another's.
+        table.update_incremental()
+        since = table.version() - before
+        for commit in table.history(since) if since else ():
+            if commit.get("mark") == mark:
+                return commit
         if isinstance(error, CommitFailedError):
             raise Overtaken(str(error)) from error
         raise
+    return {}
 
 
-def _landed(table: DeltaTable, before: int, mark: str) -> bool:
-    """Whether the commit with this mark came after the version `before`. Brings the handle up to date."""
-    table.update_incremental()
-    since = table.version() - before
-    return since > 0 and any(commit.get("mark") == mark for commit in table.history(since))
+def merge(table: DeltaTable, month: str) -> None:
+    """Writes the small files of a month as few large ones. Other writers' commits do not disturb it, nor it them."""
+    try:
+        table.optimize.compact(partition_filters=[("month", "=", month)], target_size=MERGED_BYTES)
+    except CommitFailedError as error:  # what it read was deleted meanwhile
+        raise Overtaken(str(error)) from error
+
+
+def vacuum(table: DeltaTable, hours: int) -> int:
+    """Deletes files that no version of the last `hours` has, nor any writer since; gives how many."""
+    found = table.vacuum(hours, dry_run=True, full=True)
+    if found:  # each vacuum is two commits, even of nothing
+        table.vacuum(hours, dry_run=False, full=True)
+    return len(found)
 
 
 def files(table: DeltaTable) -> list[TableFile]:
     """The data files of this version of the table."""
     actions = pa.table(table.get_add_actions(flatten=True))
-    return [
-        TableFile(path=unquote(path), bytes=size, rows=rows)
-        for path, size, rows in zip(
-            actions["path"].to_pylist(),
-            actions["size_bytes"].to_pylist(),
-            actions["num_records"].to_pylist(),
-            strict=True,
-        )
+    names = ("path", "size_bytes", "num_records", "partition.month", "min.start_time")
+    columns = [
+        actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows for name in names
     ]
+    return [TableFile(unquote(path), *rest) for path, *rest in zip(*columns, strict=True)]
