@@ -78,7 +78,6 @@ def test_all_faults_of_all_pages_stop_the_build_before_anything_is_written(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.xfail(reason="MkDocs empties the directory first; build elsewhere and move the site when it is done")
 def test_a_site_that_was_there_stays_when_a_build_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, {"index.md": f"# Notes\n\n{CHART}"})
     fill(tmp_path / "bucket", runs(1, 12, shellName="fish"))
@@ -111,6 +110,19 @@ def test_one_session_gives_a_site_that_says_too_few_people_are_in_it(
     out = built(tmp_path, monkeypatch)
     assert "Too few people yet: nothing is shown of fewer than 10 people." in (out / "index.html").read_text()
     assert all(b"SECRET" not in path.read_bytes() for path in out.rglob("*") if path.is_file())
+
+
+def test_a_directory_that_is_not_a_built_site_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, {"index.md": f"# Notes\n\n{CHART}"})
+    fill(tmp_path / "bucket", runs(1, 12, shellName="fish"))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "work.py").write_text("years of it")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
+    with pytest.raises(BuildError, match="is not a built site"):
+        build(str(tmp_path / "bucket"), source)
+    assert {path.name: path.read_text() for path in source.iterdir()} == {"work.py": "years of it"}
 
 
 @pytest.mark.parametrize("minimum", [1, 0, -5])
