@@ -1,0 +1,86 @@
+"""Pictures of every page of a built site: light and dark, wide and narrow, to be looked at.
+
+    python3 .ci/venv python -m tests.screenshots build/site build/screenshots
+
+Needs Debian's chromium (apt-get install chromium).
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from playwright.sync_api import Browser, sync_playwright
+
+__all__ = ["WIDTHS", "browser", "served", "take"]
+
+WIDTHS = (1440, 390)
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+# Scrolls through the page, so that every chart comes into view once and is drawn.
+SCROLL = """async () => {
+  for (let y = 0; y < document.body.scrollHeight; y += 400) {
+    window.scrollTo(0, y);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  window.scrollTo(0, 0);
+  await new Promise((done) => setTimeout(done, 400));
+}"""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def served(site: Path) -> Iterator[str]:
+    """The site on a free port of loopback; gives its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+def take(site: Path, out: Path) -> list[Path]:
+    """Pictures of all pages; named after the page, the palette and the width."""
+    out.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+    with served(site) as url, browser() as running:
+        for scheme in ("light", "dark"):
+            for width in WIDTHS:
+                context = running.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                page = context.new_page()
+                for file in sorted(site.rglob("*.html")):
+                    name = file.relative_to(site).with_suffix("")
+                    page.goto(f"{url}/{name}.html")
+                    page.evaluate(SCROLL)
+                    made.append(out / f"{str(name).replace('/', '-')}-{scheme}-{width}.png")
+                    page.screenshot(path=made[-1], full_page=True)
+                context.close()
+    return made
+
+
+if __name__ == "__main__":
+    print(f"{len(take(Path(sys.argv[1]), Path(sys.argv[2])))} pictures in {sys.argv[2]}")
