@@ -260,7 +260,8 @@ def _items(source: _Source, column: str) -> str:
     """One row an event, or a span, with its session as a struct."""
     kinds: Mapping[str, Kind] = getattr(source.application, column)
     session = source.sessions()
-    packed = ", ".join(f"{quote(name)} := {expression}" for name, expression in session)
+    # Without user_id: a struct is made of whatever text a query can write, and would make people.
+    packed = ", ".join(f"{quote(name)} := {expression}" for name, expression in session if name != "user_id")
     roles = "".join(f" WHEN {literal(kind.name)} THEN {literal(kind.role)}" for kind in kinds.values() if kind.role)
     keep = {"application", "user_id", "session_id", "application_version"}
     columns: Columns = [(name, expression) for name, expression in session if name in keep]

@@ -221,7 +221,6 @@ def test_the_connection_of_a_site_cannot_be_used_to_write_or_read_elsewhere(site
             site.connection.execute(sql)
 
 
-@pytest.mark.xfail(reason="the struct `session` of events and spans has a user_id, and a text in a CASE becomes one")
 def test_nobody_is_made_through_the_session_of_an_event(tmp_path: Path) -> None:
     opened = [{"type": "Opened", "time": "2026-03-10T00:00:00Z", "attributes": {}}]
     fill(tmp_path / "bucket", [one | {"events": opened} for one in runs(1, 2, shellName="fish")])
