@@ -180,7 +180,7 @@ def test_a_user_is_an_opaque_number_that_another_build_does_not_share(
         users = {row["user_id"] for row in ask(connection, "SELECT user_id FROM sessions")}
         assert len(users) == 2
         assert all(isinstance(user, int) for user in users)
-        inside = one(connection, "SELECT e.user_id AS e, e.session.user_id AS i, s.user_id AS s FROM events e, spans s")
+        inside = one(connection, "SELECT e.user_id AS e, s.user_id AS s FROM events e, spans s")
         assert len(set(inside.values())) == 1 and inside["e"] in users
         seen.append(users)
     assert not seen[0] & seen[1]
