@@ -31,6 +31,8 @@ OBJECT_BYTES = 64 << 20
 INFLATED_BYTES = 256 << 20
 # A canonical line is at most a little longer than the largest body; pyarrow wants each line inside one block.
 BLOCK_BYTES = 16 << 20
+# How often an object is fetched that does not come whole.
+TRIES = 3
 UUID = r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z"
 REQUIRED = ("sessionId", "userId", "sessionStartTime", "sessionEndTime", "ingestionTime", "applicationVersion")
 
@@ -99,16 +101,23 @@ def _any(store: ObjectStore, prefix: str) -> bool:
 
 
 def chunks(store: ObjectStore, application: str) -> Iterator[list[RawObject]]:
-    """The raw objects of an application as they are listed now, in chunks that fit in memory."""
+    """The raw objects of an application as they are listed now, the oldest first, in chunks that fit in memory."""
+    # As columns: a million of them take a tenth of what objects would.
+    listed = store.list(f"{PREFIX}{application}/", chunk_size=10_000, return_arrow=True)
+    pages = [pa.record_batch(page).select(["path", "size", "last_modified"]) for page in listed]
+    if not pages:
+        return
+    # Of a session that came twice, the one ingested first must be met first.
+    every = pa.Table.from_batches(pages).sort_by([("last_modified", "ascending"), ("path", "ascending")])
     chunk: list[RawObject] = []
     size = 0
-    for page in store.list(f"{PREFIX}{application}/", chunk_size=1000):
-        for meta in page:
-            if chunk and (len(chunk) == CHUNK_OBJECTS or size + meta["size"] > CHUNK_BYTES):
+    for page in every.to_batches(max_chunksize=1000):
+        for key, bytes in zip(page["path"].to_pylist(), page["size"].to_pylist(), strict=True):
+            if chunk and (len(chunk) == CHUNK_OBJECTS or size + bytes > CHUNK_BYTES):
                 yield chunk
                 chunk, size = [], 0
-            chunk.append(RawObject(meta["path"], meta["size"]))
-            size += min(meta["size"], OBJECT_BYTES)
+            chunk.append(RawObject(key, bytes))
+            size += min(bytes, OBJECT_BYTES)
     if chunk:
         yield chunk
 
@@ -145,11 +154,14 @@ def _fetch(store: ObjectStore, root: Path | None, item: RawObject) -> bytes | Un
     """The lines of an object, what is wrong with it, or None when it is left to another run."""
     if item.bytes > OBJECT_BYTES:
         return Unreadable(item.key, f"{item.bytes} bytes is more than a raw object can have ({OBJECT_BYTES})")
-    try:
-        packed = (root / item.key).read_bytes() if root else bytes(store.get(item.key).bytes())
-    except FileNotFoundError:
-        return None
-    if len(packed) != item.bytes:
+    for _ in range(TRIES):
+        try:
+            packed = (root / item.key).read_bytes() if root else bytes(store.get(item.key).bytes())
+        except FileNotFoundError:
+            return None
+        if len(packed) == item.bytes:
+            break
+    else:
         return None  # read by half, or listed before it was written again; that is not the session's fault
     try:
         content = _inflate(packed)

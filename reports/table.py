@@ -206,7 +206,7 @@ def _commit(
     )
     try:
         write(properties)
-    except (DeltaError, OSError) as error:
+    except Exception as error:
         # It may be in the log all the same: then the mark tells, and it is not done twice or counted as another's.
         table.update_incremental()
         since = table.version() - before
