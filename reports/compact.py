@@ -5,12 +5,9 @@ append the rest in one commit that carries the next number; only when that commi
 anywhere leaves raw objects that the next run takes, or whose sessions it finds in the table.
 """
 
-import json
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -19,46 +16,14 @@ from deltalake import DeltaTable
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
-from reports import raw, table, upkeep
+from reports import ledger, raw, table, upkeep
+from reports.ledger import Counts, Entry
 from reports.mirror import mirror
 
 __all__ = ["Counts", "Entry", "compact"]
 
 # How often a chunk starts over because other writers were faster, before the run gives up and leaves it in raw/.
 ATTEMPTS = 20
-
-
-@dataclass
-class Counts:
-    """What a run did with one application's sessions.
-
-    `recovered` are those that a run which was stopped before it could delete them had stored already; `expired` those
-    that were stored long ago, longer than the application keeps them.
-    """
-
-    objects: int = 0
-    sessions: int = 0
-    stored: int = 0
-    repeated: int = 0
-    recovered: int = 0
-    forgotten: int = 0
-    quarantined: int = 0
-    waiting: int = 0
-    clock_suspect: int = 0
-    expired: int = 0
-    table_version: int | None = None
-
-
-@dataclass
-class Entry:
-    """A ledger entry. Times are UTC; `unregistered` names applications with raw objects and no registry file."""
-
-    run: str
-    started: str
-    ended: str | None = None
-    applications: dict[str, Counts] = field(default_factory=dict)
-    unregistered: list[str] = field(default_factory=list)
-    error: str | None = None
 
 
 Progress = Callable[[str], None]
@@ -71,8 +36,8 @@ def compact(
 
     Raises `TableError` when a table and the registry contradict each other, after the other applications are done.
     """
-    started = datetime.now(UTC)
-    entry = Entry(f"{started:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}", started.isoformat(timespec="milliseconds"))
+    entry = ledger.begin()
+    started = datetime.fromisoformat(entry.started)
     faults: list[str] = []
     try:
         for id in raw.applications(store):
@@ -92,9 +57,9 @@ def compact(
     except BaseException as error:
         entry.error = f"{type(error).__name__}: {error}"
         with suppress(Exception):  # what stopped the run says more than that its entry could not be written
-            _record(store, entry)
+            ledger.record(store, entry)
         raise
-    _record(store, entry)
+    ledger.record(store, entry)
     return entry
 
 
@@ -106,11 +71,6 @@ def _upkeep(store: ObjectStore, bucket: str, application: Application, now: date
         if expired := upkeep.expire(handle, application, now):
             entry.applications.setdefault(application.id, Counts()).expired = expired
         upkeep.tidy(store, application.id, handle)
-
-
-def _record(store: ObjectStore, entry: Entry) -> None:
-    entry.ended = datetime.now(UTC).isoformat(timespec="milliseconds")
-    store.put(f"ledger/{entry.run}.json", json.dumps(asdict(entry), indent=1).encode())
 
 
 def _application(

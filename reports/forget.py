@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.store import ObjectStore
 
-from reports import mirror, table
+from reports import ledger, mirror, table
 
 __all__ = ["ForgetError", "Forgotten", "forget"]
 
@@ -57,6 +57,7 @@ def forget(
         # Not the ids themselves: this may end in a public log.
         raise ForgetError(f"{what}; a user id is a lower-case UUID of version 4, one a line; nothing was deleted")
     result = Forgotten(len(wanted))
+    entry = ledger.begin("forget")
     digests = [hashlib.sha256(user.encode()).hexdigest() for user in wanted]
     for digest in digests:
         store.put(f"forgotten/{digest}", datetime.now(UTC).isoformat(timespec="seconds").encode())
@@ -68,6 +69,9 @@ def forget(
         removed = _rows(bucket, id, digests)
         if removed is not None:
             result.rows[id] = removed
+            entry.applications[id] = ledger.Counts(removed=removed)
+    # How many, not who.
+    ledger.record(store, entry)
     progress("raw sessions")
     _raw(store, people, result)
     progress("quarantine")

@@ -299,7 +299,8 @@ def quarantine(store: ObjectStore, unreadable: Iterable[Unreadable], run: str) -
                 continue
         else:
             store.put(name, item.content)
-        note = {"key": item.key, "line": item.line, "reason": item.reason, "run": run, "time": _now()}
+        again = f"abaculus requeue {name}"
+        note = {"key": item.key, "line": item.line, "reason": item.reason, "run": run, "time": _now(), "again": again}
         store.put(f"{name}.reason.json", json.dumps(note, indent=1).encode())
 
 

@@ -38,7 +38,7 @@ NONE = Application(id="", name="")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Local copies of one state of the bucket: table files by application, releases, ledger entries (newest last)."""
+    """Local copies of one state of the bucket: table files by application, releases, compaction runs (newest last)."""
 
     registry: Mapping[str, Application]
     files: Mapping[str, list[Path]]
@@ -62,8 +62,9 @@ def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) 
         for key, _ in _list(store, "releases/")
         for release in json.loads(bytes(store.get(key).bytes()))  # not mirrored: these change
     ]
-    ledger = [json.loads(path.read_bytes()) for path in mirror(store, bucket, _list(store, "ledger/")[-LEDGER:])]
-    return Snapshot(registry, files, releases, ledger)
+    entries = [json.loads(path.read_bytes()) for path in mirror(store, bucket, _list(store, "ledger/")[-LEDGER:])]
+    runs = [entry for entry in entries if entry.get("kind", "compact") == "compact"]
+    return Snapshot(registry, files, releases, runs)
 
 
 def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
