@@ -4,19 +4,28 @@ A plain run of the tests tries a few of the cases, others each day; with ABACULU
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from datetime import date
+from contextlib import AbstractContextManager, suppress
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 from obstore.store import ObjectStore
 
+from ingest.bucket import open_bucket
 from ingest.registry import Application
+from reports import compact as compaction
 from reports import raw, table
+from reports.forget import forget
+from reports.status import verify
 from tests import faults
+from tests.buckets import NOW, REGISTRY, batch, keep, keys, rows, session, uuid
 
 STEP = 1 if os.environ.get("ABACULUS_ALL") else 40
 
@@ -95,3 +104,102 @@ def cases(template: Path, fault: str, operation: str) -> Iterator[bool]:
             except AssertionError as error:
                 assert f'-m tests.faults "{fault}" {at}' in str(error)
                 yield True
+
+
+class Histories(RuleBasedStateMachine):
+    """Any history of a bucket: what was put, who was forgotten, which runs were stopped where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.bucket = Path(self.directory.name) / "bucket"
+        self.store = open_bucket(str(self.bucket))
+        self.known = REGISTRY
+        self.clock = NOW
+        self.users: dict[str, str] = {}  # session -> user
+        self.poison = 0
+        self.forgotten: set[str] = set()
+
+    numbers = st.integers(1, 12)
+
+    def sessions(self, numbers: list[int]) -> list[dict[str, Any]]:
+        self.clock += timedelta(seconds=1)
+        made = [
+            session(number, user=number % 4, attributes={"shiny": "very"} if number % 5 == 0 else {})
+            for number in numbers
+        ]
+        self.users |= {one["sessionId"]: one["userId"] for one in made}
+        return made
+
+    @rule(numbers=st.lists(numbers, min_size=1, max_size=3, unique=True))
+    def put(self, numbers: list[int]) -> None:
+        keep(self.store, *self.sessions(numbers), known=faults.NEWER, ingested=self.clock)
+
+    @rule(numbers=st.lists(numbers, min_size=2, max_size=5, unique=True))
+    def put_a_batch(self, numbers: list[int]) -> None:
+        batch(self.store, *self.sessions(numbers), known=faults.NEWER, ingested=self.clock)
+
+    @rule()
+    def put_poison(self) -> None:
+        self.poison += 1
+        self.store.put(f"raw/v1/notes/2026-03-04/poison-{self.poison}.json.gz", b"poison %d" % self.poison)
+
+    @rule()
+    def learn_of_the_new_attribute(self) -> None:
+        self.known = faults.NEWER
+
+    @rule()
+    def compact(self) -> None:
+        with patch.object(raw, "CHUNK_OBJECTS", 3):
+            compaction.compact(self.store, str(self.bucket), self.known)
+
+    @rule(user=st.integers(0, 3))
+    def forget(self, user: int) -> None:
+        forget(self.store, str(self.bucket), [uuid(1_000_000 + user)])
+        self.forgotten.add(uuid(1_000_000 + user))
+
+    @rule(fault=st.sampled_from(["killed before", "killed after", "answer lost"]), at=st.integers(1, 30))
+    def fail(self, fault: str, at: int) -> None:
+        self.attempt(faults.Plan(fault, at))
+
+    @rule(at=st.integers(1, 30))
+    def compact_twice_at_once(self, at: int) -> None:
+        self.attempt(faults.Plan("another run", at, self.compact))
+
+    @rule(at=st.integers(1, 30), user=st.integers(0, 3))
+    def forget_during_a_run(self, at: int, user: int) -> None:
+        self.attempt(faults.Plan("a deletion", at, lambda: self.forget(user)))
+
+    def attempt(self, plan: faults.Plan) -> None:
+        cache = {"XDG_CACHE_HOME": self.directory.name}
+        with (
+            patch.dict(os.environ, cache),
+            faults.faulty(self.bucket, plan) as store,
+            suppress(faults.Killed, Exception),
+        ):
+            compaction.compact(store, str(self.bucket), self.known)
+
+    def teardown(self) -> None:
+        try:
+            self.learn_of_the_new_attribute()
+            self.compact()
+            self.compact()
+            assert keys(self.store, "raw/") == []
+            found = rows(self.bucket)
+            accepted = {id: user for id, user in self.users.items() if user not in self.forgotten}
+            assert sorted((row["session_id"], row["user_id"]) for row in found) == sorted(accepted.items())
+            aside = [key for key in keys(self.store, "quarantine/") if not key.endswith(".reason.json")]
+            assert len(aside) == self.poison
+            stored = verify(self.store, str(self.bucket), self.known)
+            assert not [fault for fault in stored if "there already" in fault or "log says" in fault]
+        finally:
+            self.directory.cleanup()
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(
+    max_examples=300 if os.environ.get("ABACULUS_ALL") else 8,
+    stateful_step_count=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
