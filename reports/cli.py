@@ -4,58 +4,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-from rich.console import Console
 
 from ingest import registry
-from ingest.bucket import DEFAULT, BucketError, open_bucket
+from ingest.bucket import BucketError, open_bucket
+from reports import operate
+from reports.terminal import bucket_option, fail, load_registry, progress, say
 
 __all__ = ["main"]
-
-# Progress and messages go to standard error: standard output has only what was asked for.
-say = Console(stderr=True, highlight=False, markup=False)
-
-
-def fail(message: str) -> NoReturn:
-    """Says what is wrong and what to do, and ends with exit code 1."""
-    say.print(f"abaculus: {message}", soft_wrap=True)
-    raise SystemExit(1)
-
-
-@contextmanager
-def progress(doing: str) -> Iterator[Any]:
-    """A line that says how far long work has come; nothing in a pipe."""
-    if not say.is_terminal:
-        yield lambda text: None
-        return
-    with say.status(doing) as status:
-        yield lambda text: status.update(f"{doing}: {text}")
-
-
-def load_registry() -> dict[str, registry.Application]:
-    """The registry, or an end with all of its faults."""
-    try:
-        return registry.load()
-    except registry.RegistryError as error:
-        fail(str(error))
-
-
-def bucket_option(command: Any) -> Any:
-    """`--bucket URL`."""
-    return click.option(
-        "--bucket",
-        metavar="URL",
-        default=lambda: os.environ.get("ABACULUS_BUCKET") or DEFAULT,
-        show_default=f"$ABACULUS_BUCKET, else {DEFAULT}",
-        help="Where sessions and tables lie: file:///…, s3://…, gs://…, az://…",
-    )(command)
-
 
 OUT = click.option(
     "--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where the site goes."
@@ -273,6 +233,10 @@ def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:
     demo_module.demo(directory, sessions, seed, send_progress=progress, compact=run_compact, tell=tell, build=run_build)
     if not no_serve:
         demo_module.serve(directory / "site")
+
+
+for command in operate.COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

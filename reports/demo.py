@@ -18,7 +18,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from ingest.bucket import open_bucket
 from reports import sample
+from reports.releases import keep
 
 __all__ = ["demo", "ingest_server", "send", "serve"]
 
@@ -96,7 +98,8 @@ def demo(
 
     with send_progress("Generating sessions"):
         users = max(1, min(USERS, count))
-        sessions = list(sample.sessions(count, users=users, seed=seed, end=datetime.now(UTC)))
+        end = datetime.now(UTC)
+        sessions = list(sample.sessions(count, users=users, seed=seed, end=end))
     step(f"{count:,} sessions of a made-up tool, {users:,} people, seed {seed}")
     with ingest_server(bucket, root / "ingest.log") as url, send_progress("Sending sessions") as told:
         answers = send(url, sessions, told)
@@ -105,6 +108,8 @@ def demo(
     if refused := answers.total() - answers[201] - answers[304]:
         raise click.ClickException(f"{refused:,} sessions were refused; this is a bug, please report it")
     tell(compact(bucket))
+    dates = [{"version": version, "released": f"{time:%Y-%m-%dT%H:%M:%SZ}"} for version, time in sample.releases(end)]
+    keep(open_bucket(bucket), sample.APPLICATION, dates)
     step(f"bucket: {root / 'bucket'}")
     site = build(bucket, root / "site")
     step(f"site: {site / 'index.html'}")
