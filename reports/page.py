@@ -3,25 +3,32 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Fault", "Fence", "body_line", "fences", "replace"]
+import yaml
+
+__all__ = ["Fault", "Fence", "body_line", "fences", "front_matter", "prose", "replace"]
 
 OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)\s*")
 # What can hold an indented block: an admonition, a tab, a list item, a definition, a footnote.
 HOLDER = re.compile(r"[ \t]*(?:!!!|\?\?\?\+?|===[!+]?|[-*+:]|\d+[.)]|\[\^[^\]]+\]:)[ \t]")
+CODE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.DOTALL)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 FRONT_MATTER = re.compile(r"---[ \t]*\n.*?^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake in a page, with its place (lines count from 1) and its remedy."""
+    """A mistake in a page, with its place (lines and columns count from 1) and its remedy."""
 
     file: str
     line: int
     message: str
+    column: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+        column = "" if self.column is None else f":{self.column}"
+        return f"{self.file}:{self.line}{column}: {' '.join(self.message.splitlines())}"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,11 @@ def fences(text: str) -> Iterator[Fence]:
 
     A fence inside a longer one, a comment or an indented code block is shown or hidden, not run.
     """
-    lines = text.split("\n")
+    yield from (fence for fence in _every_fence(text.split("\n")) if fence.kind)
+
+
+def _every_fence(lines: list[str]) -> Iterator[Fence]:
+    """Also those that are documentation, which have no kind."""
     number = 0
     while number < len(lines):
         opening = OPENING.fullmatch(lines[number])
@@ -56,24 +67,24 @@ def fences(text: str) -> Iterator[Fence]:
         closing = re.compile(rf"[ \t]*{re.escape(mark[0])}{{{len(mark)},}}\s*")
         end = next((at for at in range(number + 1, len(lines)) if closing.fullmatch(lines[at])), None)
         kind, name = _meaning(opening["info"])
-        if kind:
+        if kind or end is not None:
             content = "\n".join(line.removeprefix(indent) for line in lines[number + 1 : end])
             yield Fence(kind, name, content, indent, number, len(lines) if end is None else end, end is not None)
-        elif end is None:
+        else:
             # Markdown takes what nothing closes for text, so what follows is still the page.
             end = number
         number = len(lines) if end is None else end + 1
 
 
-def _meaning(info: str) -> tuple[str | None, str]:
-    """What the words after the mark say: the kind of a fence, None if it is documentation, and its name."""
+def _meaning(info: str) -> tuple[str, str]:
+    """What the words after the mark say: the kind of a fence, "" if it is documentation, and its name."""
     words = info.split()
     if len(words) < 2:
-        return None, ""
+        return "", ""
     if words[0].lower() in ("yaml", "yml") and words[1].lower() == "chart":
         return "chart", ""
     # `sql linenums="1"` is an option of the highlighter.
-    return ("sql", words[1]) if words[0].lower() == "sql" and "=" not in words[1] else (None, "")
+    return ("sql", words[1]) if words[0].lower() == "sql" and "=" not in words[1] else ("", "")
 
 
 def _held(lines: list[str], number: int, indent: str) -> bool:
@@ -92,6 +103,37 @@ def _after_comment(lines: list[str], number: int) -> int:
     if not begun or "-->" in rest:
         return number
     return next((at for at in range(number + 1, len(lines)) if "-->" in lines[at]), number)
+
+
+def prose(text: str) -> str:
+    """The page with blanks in place of all code and comments: what is found in it stands where it does in the page."""
+    lines = text.split("\n")
+    for fence in _every_fence(list(lines)):
+        for number in range(fence.start, min(fence.end + 1, len(lines))):
+            lines[number] = " " * len(lines[number])
+    above = ""
+    for number, line in enumerate(lines):
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.strip() and not above.strip() and not _held(lines, number, indent):
+            lines[number] = " " * len(line)  # an indented code block; the next line is part of it
+        above = lines[number]
+    blanked = "\n".join(lines)
+    for pattern in (COMMENT, CODE):
+        blanked = pattern.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), blanked)
+    return blanked
+
+
+def front_matter(source: str) -> tuple[dict[str, Any], str]:
+    """What stands between `---` above a page, and the page without it."""
+    source = source.replace("\r\n", "\n").removeprefix("\ufeff")
+    found = FRONT_MATTER.match(source)
+    if found is None:
+        return {}, source
+    try:
+        meta = yaml.safe_load(found[0].strip().removeprefix("---").removesuffix("---").removesuffix("..."))
+    except yaml.YAMLError:
+        return {}, source
+    return (meta, source[found.end() :].lstrip("\n")) if isinstance(meta, dict) else ({}, source)
 
 
 def replace(text: str, pieces: list[tuple[Fence, str]]) -> str:

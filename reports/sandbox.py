@@ -47,15 +47,21 @@ RANKS = ("row_number", "rank", "dense_rank", "rank_dense", "percent_rank", "cume
 FILTERS = ("where_clause", "having", "qualify", "filter")
 
 
+# A line and a column inside the SQL, counted from 0.
+Place = tuple[int, int | None]
+
+
 class QueryError(Exception):
     """What is wrong with a query or a block, and what to do.
 
-    `line` counts from 0 inside the SQL, where it is known; `option` is the block's option at fault.
+    `line` and `column` count from 0 inside the SQL, where they are known; `option` is the block's option at fault.
     """
 
-    def __init__(self, message: str, line: int | None = None, *, option: str | None = None) -> None:
+    def __init__(self, message: str, at: Place | None = None, *, option: str | None = None) -> None:
         super().__init__(message)
-        self.message, self.line, self.option = message, line, option
+        self.message, self.option = message, option
+        self.line = None if at is None else at[0]
+        self.column = None if at is None else at[1]
 
 
 def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
@@ -68,12 +74,12 @@ def parse(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     except RecursionError:
         raise QueryError("the SQL is nested too deeply; split it into several named queries") from None
     if tree["error"]:
-        line = _line(sql, tree.get("position"))
+        at = _place(sql, tree.get("position"))
         if tree["error_type"] == "parser":
-            raise QueryError(f"{tree['error_message']}; mend the SQL", line)
+            raise QueryError(f"{tree['error_message']}; mend the SQL", at)
         if "depth" in tree["error_message"]:
             raise QueryError("the SQL is nested too deeply; split it into several named queries")
-        raise QueryError("only SELECT is allowed here; charts read, they do not change anything", line)
+        raise QueryError("only SELECT is allowed here; charts read, they do not change anything", at)
     if len(tree["statements"]) != 1:
         raise QueryError("one SELECT statement is allowed, this has several; give each a fence and a name of its own")
     return tree
@@ -93,7 +99,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
         raise QueryError(f"WITH {name}: there is a view or query of that name already; choose another name")
     tables = set().union(*(_aliases(node) for node in nodes if node.get("type") in ("BASE_TABLE", "SUBQUERY", "PIVOT")))
     for node in nodes:
-        at = _line(sql, node.get("query_location"))
+        at = _place(sql, node.get("query_location"))
         _allowed(node, at, names, relations)
         _keeps_user_id(node, at, tables)
     readers = {name for name, unit in relations.items() if unit}
@@ -102,13 +108,13 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
     if not _reads(tree, readers):
         return ""
     for node in nodes:
-        _stays_with_its_person(node, _line(sql, node.get("query_location")), readers)
+        _stays_with_its_person(node, _place(sql, node.get("query_location")), readers)
     for node in _walk(tree, FILTERS):
         if node.get("class") == "SUBQUERY" and _reads(node, readers) and not _is_membership(node):
             raise QueryError(
                 "this subquery puts one person's data beside another's; use it in WHERE, join USING (user_id), "
                 "or say user_id IN (SELECT user_id …)",
-                _line(sql, node.get("query_location")),
+                _place(sql, node.get("query_location")),
             )
     used = {_lower(node["table_name"]) for node in nodes if node.get("type") == "BASE_TABLE"}
     units = {relations[name] for name in used & relations.keys() if relations[name]}
@@ -133,11 +139,13 @@ def _walk(node: Any, without: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
             pending.extend(current)
 
 
-def _line(sql: str, location: Any) -> int | None:
-    """On which line a place is that DuckDB gives in bytes; None for "unknown", its largest number."""
+def _place(sql: str, location: Any) -> Place | None:
+    """Where a place is that DuckDB gives in bytes; None for "unknown", its largest number."""
     written = sql.encode()
-    known = location is not None and int(location) <= len(written)
-    return written[: int(location)].count(b"\n") if known else None
+    if location is None or int(location) > len(written):
+        return None
+    before = written[: int(location)].decode(errors="replace")
+    return before.count("\n"), len(before) - before.rfind("\n") - 1
 
 
 def _lower(name: str) -> str:
@@ -145,7 +153,7 @@ def _lower(name: str) -> str:
     return "".join(one.lower() if one.isascii() else one for one in name)
 
 
-def _allowed(node: Mapping[str, Any], at: int | None, names: set[str], relations: Mapping[str, str]) -> None:
+def _allowed(node: Mapping[str, Any], at: Place | None, names: set[str], relations: Mapping[str, str]) -> None:
     """Raises `QueryError` for tables, functions and clauses that are not allowed."""
     kind = node.get("type")
     there = ", ".join(relations)
@@ -177,7 +185,7 @@ def _allowed(node: Mapping[str, Any], at: int | None, names: set[str], relations
             raise QueryError(f"function {name} is not allowed in report SQL; {hint}", at)
 
 
-def _keeps_user_id(node: Mapping[str, Any], at: int | None, tables: set[str]) -> None:
+def _keeps_user_id(node: Mapping[str, Any], at: Place | None, tables: set[str]) -> None:
     """`user_id` says whose row it is: it may be selected, never made, or a chart would count people who are not.
 
     So its name may stand where a column is read or left out, and nowhere else in the tree.
@@ -205,7 +213,7 @@ def _reads(node: Any, readers: set[str]) -> bool:
     return any(_lower(part["table_name"]) in readers for part in tables)
 
 
-def _stays_with_its_person(node: Mapping[str, Any], at: int | None, readers: set[str]) -> None:
+def _stays_with_its_person(node: Mapping[str, Any], at: Place | None, readers: set[str]) -> None:
     """Joins go person by person, and so do windows: else one row would lend its people, or its values, to another."""
     if node.get("setop_type") == "UNION" and any(_reads(part, readers) for part in node["children"]):
         raise QueryError("UNION puts columns together by position; say UNION ALL BY NAME, so that user_id stays so", at)
@@ -260,14 +268,28 @@ def explain(error: duckdb.Error, sql: str, *, values: bool = True) -> QueryError
     The connection must not have `errors_as_json`, whose setting is locked: the text is read instead.
     """
     text = str(error)
-    line = next((int(part[5:].split(":")[0]) - 1 for part in text.split("\n") if part.startswith("LINE ")), None)
+    at = _marked(text, sql)
     if not values and not isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
         kind = text.split(":", 1)[0].removesuffix(" Error").lower()
-        return QueryError(f"a value in the data does not fit ({kind}); use TRY_CAST, or filter it out", line)
+        return QueryError(f"a value in the data does not fit ({kind}); use TRY_CAST, or filter it out", at)
     first = text.split("\n", 1)[0].split(":", 1)[-1].strip().rstrip("!")
     near = text.partition("Candidate bindings:")[2].split("\n")[0].strip() if "Candidate bindings:" in text else ""
     near = near or text.partition("Did you mean ")[2].split("\n")[0].rstrip("?")
     first = first.replace("Referenced column", "column").replace(" in FROM clause", "")
     if near:
-        return QueryError(f"{first}; did you mean {near.split(', ')[0]}?", line)
-    return QueryError(f"{first}; mend the SQL", line)
+        return QueryError(f"{first}; did you mean {near.split(', ')[0]}?", at)
+    return QueryError(f"{first}; mend the SQL", at)
+
+
+def _marked(text: str, sql: str) -> Place | None:
+    """The place that DuckDB marks below its message: the line as it is, or a part of it, with `^` below the word."""
+    found = re.search(r"^LINE (\d+): (.*)\n( *)\^", text, re.MULTILINE)
+    if found is None:
+        return None
+    line = int(found[1]) - 1
+    shown = found[2][len(found[3]) - len(f"LINE {found[1]}: ") :]
+    lines = sql.split("\n")
+    # Ours may stand behind a CREATE on its first line, so the place is counted from what follows it.
+    written = lines[line] if line < len(lines) else ""
+    column = written.find(shown.removesuffix("...")) if shown.endswith("...") else written.rfind(shown)
+    return line, column if shown and column >= 0 else None

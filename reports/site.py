@@ -5,7 +5,6 @@ Knows nothing of MkDocs: text in, text and files out.
 
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,13 +15,14 @@ from reports.block import Block, BlockError, parse
 from reports.cells import statement
 from reports.page import Fault, Fence, body_line, fences, replace
 from reports.publish import publish
+from reports.published import Published
+from reports.queries import Queries, words
 from reports.sandbox import QueryError, check, explain
-from reports.warehouse import VIEWS, Snapshot, connect, quote
+from reports.warehouse import Snapshot, connect, quote
 
-__all__ = ["Page", "Site"]
+__all__ = ["MINIMUM_USERS", "Page", "Series", "Site"]
 
 MINIMUM_USERS = 10
-QUERY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Page:
     markdown: str
     pieces: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    series: list["Series"] = field(default_factory=list)
 
     def finish(self, content: str) -> str:
         """The page's HTML with each placeholder replaced. The Markdown converter never saw what comes from data."""
@@ -41,9 +42,21 @@ class Page:
 
 
 @dataclass(frozen=True)
-class _Query:
+class Series:
+    """What a block published, and where: `page` is its name without ending, `sql` all that its numbers come from.
+
+    `queries` are the named queries that it read, each by itself.
+    """
+
+    page: str
+    file: str
+    line: int
+    id: str
+    title: str
     sql: str
-    unit: str
+    queries: tuple[str, ...]
+    block: Block
+    published: Published
 
 
 class Site:
@@ -55,7 +68,7 @@ class Site:
         self.now = (now or datetime.now(UTC)).replace(tzinfo=None)
         self.connection = connect(snapshot)
         self.faults: list[Fault] = []
-        self._token = secrets.token_hex(8)
+        self.warnings: list[Fault] = []
 
     @property
     def updated(self) -> datetime | None:
@@ -75,114 +88,108 @@ class Site:
         `file` is its path for messages, `source` the file's whole text, `name` its name without ending, and `root` the
         relative URL of the site's root.
         """
-        first = body_line(source, markdown) + 1
-        page = Page(markdown)
-        pieces: list[tuple[Fence, str]] = []
-        queries: dict[str, _Query] = {}
-        ids: set[str] = set()
-        broken: set[str] = set()
-        # A cursor of its own: a page's queries are its own temporary views.
         with self.connection.cursor() as cursor:
-            for fence in fences(markdown):
-                placeholder = ""
-                if not fence.closed:
-                    mark = "add a line of as many marks as it begins with"
-                    self.faults.append(Fault(file, first + fence.start, f"this block is not closed; {mark}"))
-                    break
-                # What reads a query that failed would only repeat its fault.
-                if broken & _words(fence.content):
-                    broken.add(fence.name.lower())
-                    continue
-                try:
-                    if fence.kind == "sql":
-                        self._query(cursor, fence, queries)
-                    else:
-                        # It ends in a letter: that of block 1 is no part of that of block 10.
-                        placeholder = f"abaculus-{self._token}-{len(page.pieces)}x"
-                        page.pieces[placeholder] = self._block(cursor, fence, queries, page, name, root, ids)
-                except BlockError as error:
-                    self.faults += [Fault(file, first + fence.start + 1 + line, text) for line, text in error.faults]
-                except QueryError as error:
-                    broken.add(fence.name.lower())
-                    inside = 0 if error.line is None else error.line + 1
-                    self.faults.append(Fault(file, first + fence.start + inside, error.message))
-                pieces.append((fence, placeholder))
-        page.markdown = replace(markdown, pieces)
-        return page
+            return _Run(self, Queries(cursor), markdown, file, source, name, root).page()
 
-    def _relations(self, queries: Mapping[str, _Query]) -> dict[str, str]:
-        return VIEWS | {name: query.unit for name, query in queries.items()}
 
-    def _query(self, cursor: duckdb.DuckDBPyConnection, fence: Fence, queries: dict[str, _Query]) -> None:
-        """A named query becomes a view that later blocks of the page can read."""
-        name = fence.name.lower()
-        if not QUERY_NAME.fullmatch(name):
-            raise QueryError(f'"{fence.name}" cannot name a query; use letters, digits and underscores')
-        if name in VIEWS or name in queries:
-            raise QueryError(f'there is a view or query named "{fence.name}" already; choose another name')
-        # Blank lines before it stay, so that lines count from the fence; DuckDB's own tables are not views of ours.
-        sql = fence.content.rstrip().rstrip(";")
-        if cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = $1", [name]).fetchall() != [(0,)]:
-            raise QueryError(f'"{fence.name}" is a table of the build; choose another name')
-        try:
-            unit = check(cursor, sql, self._relations(queries))
-            cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
-            cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0").fetchall()
-        except duckdb.Error as error:
-            raise explain(error, sql, values=False) from None
-        queries[name] = _Query(sql, unit)
+class _Run:
+    """One page while it is made."""
 
-    def _block(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        fence: Fence,
-        queries: Mapping[str, _Query],
-        page: Page,
-        name: str,
-        root: str,
-        ids: set[str],
-    ) -> str:
+    def __init__(
+        self, site: Site, queries: Queries, markdown: str, file: str, source: str, name: str, root: str
+    ) -> None:
+        self.site, self.queries = site, queries
+        self.markdown, self.file, self.name, self.root = markdown, file, name, root
+        self.lines = markdown.split("\n")
+        self.first = body_line(source, markdown) + 1
+        self.made = Page(markdown)
+        self.token = secrets.token_hex(8)
+        self.ids: set[str] = set()
+        # Names that stand for nothing, for their query failed: what reads one would only repeat its fault.
+        self.broken: set[str] = set()
+
+    def page(self) -> Page:
+        """Runs the blocks in order and puts a placeholder in the place of each."""
+        pieces: list[tuple[Fence, str]] = []
+        for fence in fences(self.markdown):
+            placeholder = ""
+            if not fence.closed:
+                self.fault(fence.start, "this block is not closed; add a line of as many marks as it begins with")
+                break
+            if self.broken & words(fence.content):
+                self.broken.add(fence.name.lower())
+                continue
+            try:
+                if fence.kind == "sql":
+                    self.queries.add(fence.name, fence.content)
+                else:
+                    # It ends in a letter: that of block 1 is no part of that of block 10.
+                    placeholder = f"abaculus-{self.token}-{len(self.made.pieces)}x"
+                    self.made.pieces[placeholder] = self.block(fence)
+            except BlockError as error:
+                for line, message in error.faults:
+                    self.fault(fence.start + 1 + line, message, self.quoted(fence.start + 1 + line, message))
+            except QueryError as error:
+                self.broken.add(fence.name.lower())
+                inside = 0 if error.line is None else error.line + 1
+                column = None if error.column is None else len(fence.indent) + error.column
+                self.fault(fence.start + inside, error.message, column)
+            pieces.append((fence, placeholder))
+        self.made.markdown = replace(self.markdown, pieces)
+        return self.made
+
+    def fault(self, line: int, message: str, column: int | None = None) -> None:
+        """Keeps a fault; line and column count from 0 in the page's text."""
+        self.site.faults.append(Fault(self.file, self.first + line, message, None if column is None else column + 1))
+
+    def quoted(self, line: int, message: str) -> int | None:
+        """Where on a line the word stands that a message begins to quote."""
+        word = re.search(r'"([^"]+)"', message)
+        if word is None or line >= len(self.lines):
+            return None
+        found = re.search(rf"(?<!\w){re.escape(word[1])}(?!\w)", self.lines[line])
+        return found.start() if found else None
+
+    def block(self, fence: Fence) -> str:
+        """A chart block as HTML; its downloads are put among the page's files."""
         block = parse(fence.content)
-        relations = self._relations(queries)
+        relations = self.queries.relations
         data = block.data.lower()
-        id = _id(block, relations.get(data, ""), ids)
+        id = self.id(block, relations.get(data, ""))
         try:
             if data not in relations:
-                check(cursor, f"FROM {quote(block.data)}", relations)
-            published = publish(cursor, block, unit=relations[data], minimum_users=self.minimum_users, now=self.now)
+                check(self.queries.cursor, f"FROM {quote(block.data)}", relations)
+            published = publish(
+                self.queries.cursor,
+                block,
+                unit=relations[data],
+                minimum_users=self.site.minimum_users,
+                now=self.site.now,
+            )
         except QueryError as error:
             raise BlockError([(block.lines.get(error.option or "data", block.lines["data"]), error.message)]) from None
         except duckdb.Error as error:
             raise BlockError([(block.lines["data"], explain(error, block.data, values=False).message)]) from None
-        path = f"data/{name}/{id}"
+        path = f"data/{self.name}/{id}"
         if not published.empty:
-            page.files[f"{path}.csv"] = download.csv_text(published).encode()
-            page.files[f"{path}.parquet"] = download.parquet(published)
+            self.made.files[f"{path}.csv"] = download.csv_text(published).encode()
+            self.made.files[f"{path}.parquet"] = download.parquet(published)
         plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
-        sql = "".join(f"-- {used}\n{queries[used].sql.strip()}\n\n" for used in _behind(data, queries))
+        behind = self.queries.behind(data)
+        sql = "".join(f"-- {used}\n{self.queries.named[used].sql.strip()}\n\n" for used in behind)
         sql += ("-- what is counted\n" if sql else "") + statement(block, published)
-        return html.figure(block, published, plot, f"chart-{id}", sql, f"{root}{path}")
+        named = tuple(self.queries.named[used].sql for used in behind)
+        title = html.title(block, published.unit)
+        line = self.first + fence.start
+        self.made.series.append(Series(self.name, self.file, line, id, title, sql, named, block, published))
+        return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
 
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))
-
-
-def _behind(data: str, queries: Mapping[str, _Query]) -> list[str]:
-    """The named queries that a block's numbers come from, in the order in which they were written."""
-    needed = {data} & queries.keys()
-    for name in reversed(list(queries)):
-        if name in needed:
-            needed |= _words(queries[name].sql) & queries.keys()
-    return [name for name in queries if name in needed]
-
-
-def _id(block: Block, unit: str, taken: set[str]) -> str:
-    """A block's name in addresses: its name or title, in the way of headings; numbered where it is taken."""
-    base = re.sub(r"[^a-z0-9]+", "-", (block.name or html.title(block, unit)).lower()).strip("-") or "block"
-    id, number = base, 1
-    while id in taken:
-        number += 1
-        id = f"{base}-{number}"
-    taken.add(id)
-    return id
+    def id(self, block: Block, unit: str) -> str:
+        """A block's name in addresses: its name or title, in the way of headings; numbered where it is taken."""
+        base = re.sub(r"[^a-z0-9]+", "-", (block.name or html.title(block, unit)).lower()).strip("-") or "block"
+        id, number = base, 1
+        while id in self.ids:
+            number += 1
+            id = f"{base}-{number}"
+        self.ids.add(id)
+        return id

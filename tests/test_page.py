@@ -2,7 +2,7 @@ import textwrap
 
 import pytest
 
-from reports.page import Fault, Fence, body_line, fences, replace
+from reports.page import Fault, Fence, body_line, fences, front_matter, prose, replace
 
 
 def page(text: str) -> str:
@@ -149,3 +149,50 @@ def test_the_front_matter_counts_among_the_lines_of_the_file(source: str, body: 
 
 def test_a_fault_is_written_as_compilers_do() -> None:
     assert str(Fault("site/a.md", 3, "what; remedy")) == "site/a.md:3: what; remedy"
+    assert str(Fault("site/a.md", 3, "what\n::stop", 7)) == "site/a.md:3:7: what ::stop"
+
+
+def test_prose_is_the_page_without_code_and_comments_and_with_all_else_in_its_place() -> None:
+    text = page(
+        """
+        # Title `code`
+
+        words ``a ` b`` words
+
+            indented = code
+            more
+
+        - item
+
+            words in it
+
+        ```text
+        shown
+        ```
+        ~~~~
+        ```yaml chart
+        ~~~~
+        <!-- hidden
+        still --> words `not closed
+
+        here`
+        """
+    )
+    found = prose(text)
+    assert [len(line) for line in found.split("\n")] == [len(line) for line in text.split("\n")]
+    assert " ".join(found.split()) == "# Title words words - item words in it words `not closed here`"
+
+
+@pytest.mark.parametrize(
+    ("source", "meta", "body"),
+    [
+        ("# Title\n", {}, "# Title\n"),
+        ("---\ntitle: x\n---\n\n# Title\n", {"title": "x"}, "# Title\n"),
+        ("---\r\ntitle: x\r\n...\r\n# Title\r\n", {"title": "x"}, "# Title\n"),
+        ("---\n- x\n---\ntext\n", {}, "---\n- x\n---\ntext\n"),
+        ("---\n[\n---\ntext\n", {}, "---\n[\n---\ntext\n"),
+        ("words\n---\nmore\n---\n", {}, "words\n---\nmore\n---\n"),
+    ],
+)
+def test_front_matter_is_what_stands_above_the_page(source: str, meta: dict[str, str], body: str) -> None:
+    assert front_matter(source) == (meta, body)

@@ -73,8 +73,8 @@ def test_all_faults_of_all_pages_stop_the_build_before_anything_is_written(
     fill(tmp_path / "bucket", runs(1, 12, shellName="fish"))
     said = failed(tmp_path, monkeypatch)
     places = [line.split(": ")[0] for line in said.splitlines() if line.startswith("site/")]
-    assert places == ["site/a.md:9", "site/a.md:17", "site/sub/b.md:4", "site/sub/b.md:6"]
-    assert 'site/a.md:9: column "shel" not found; did you mean "shell"?' in said
+    assert places == ["site/a.md:9:4", "site/a.md:17:3", "site/sub/b.md:4", "site/sub/b.md:6:4"]
+    assert 'site/a.md:9:4: column "shel" not found; did you mean "shell"?' in said
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 

@@ -113,7 +113,7 @@ def test_free_text_is_never_a_label(site: Site) -> None:
 def test_queries_of_one_page_are_not_there_on_another(site: Site) -> None:
     run(site, "```sql mine\nFROM sessions\n```\n")
     found = faults(site, "```yaml chart\ntype: number\ndata: mine\ny: count\n```\n")
-    assert found == ['site/page.md:3: table "mine" not found; there are sessions, events, spans, releases, pipeline']
+    assert found == ['site/page.md:3:7: table "mine" not found; there are sessions, events, spans, releases, pipeline']
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_queries_of_one_page_are_not_there_on_another(site: Site) -> None:
         ("```sql a\nDROP VIEW sessions\n```", 1, "only SELECT is allowed here"),
         ("```sql a\n```", 1, "SELECT"),
         ("```sql a;b\nSELECT 1\n```", 1, "cannot name a query"),
-        ("```sql Sessions\nSELECT 1 AS x\n```", 1, 'there is a view or query named "Sessions" already'),
-        ("```sql a\nSELECT 1 AS x\n```\n```sql A\nSELECT 1 AS x\n```", 4, 'there is a view or query named "A" already'),
+        ("```sql Sessions\nSELECT 1 AS x\n```", 1, 'there is a view, query or chart named "Sessions" already'),
+        ("```sql a\nSELECT 1 AS x\n```\n```sql A\nSELECT 1 AS x\n```", 4, 'query or chart named "A" already'),
         (
             "```sql a\nSELECT shell FROM sessions\n```\n```yaml chart\ntype: bar\ndata: a\nx: shell\ny: count\n```",
             6,
@@ -150,8 +150,27 @@ def test_queries_of_one_page_are_not_there_on_another(site: Site) -> None:
 def test_a_fault_is_named_with_its_line_in_the_file(site: Site, text: str, line: int, message: str, front: str) -> None:
     found = faults(site, text, front)
     assert len(found) == 1
-    assert found[0].startswith(f"site/page.md:{line + front.count(chr(10))}: ")
+    assert re.match(rf"site/page\.md:{line + front.count(chr(10))}(:\d+)?: ", found[0])
     assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("```yaml chart\ntype: bar\ndata: sessions\nx:   shel\ny: people\n```", "4:6"),
+        ("- item\n\n    ```yaml chart\n    type: bar\n    data: sesions\n    x: shell\n    y: people\n    ```", "5:11"),
+        ("```yaml chart\ndata: sessions\ntyp: bar\ntype: bar\nx: os\ny: count\n```", "3:1"),
+        ("```sql a\nSELECT shel\n  FROM sessions\n```", "2:8"),
+        ("```sql a\n\nSELECT user_id,\n  upper(shell) || shel\nFROM sessions\n```", "4:19"),
+        (f"```sql a\nSELECT user_id FROM sessions WHERE {'os = 1 AND ' * 20}shel = 2{' AND os = 3' * 20}\n```", "2:256"),
+        ("- item\n\n    ```sql a\n    SELECT 'é', 1,\n      'é', getenv('x')\n    ```", "5:12"),
+        ("```sql a\nSELECT 'é' FROM sesions\n```", "2:17"),
+        ("```sql a\nSELECT 'é', FROM sessions WHERE\n```", "2:27"),
+    ],
+)  # fmt: skip
+def test_a_fault_has_its_column_where_that_is_known(site: Site, text: str, place: str) -> None:
+    (found,) = faults(site, text)
+    assert found.startswith(f"site/page.md:{place}: "), found
 
 
 def test_all_faults_of_all_pages_are_kept_and_none_is_repeated(site: Site) -> None:
@@ -159,7 +178,8 @@ def test_all_faults_of_all_pages_are_kept_and_none_is_repeated(site: Site) -> No
               "```yaml chart\ntype: bar\ndata: worse\nx: shell\ny: peple\n```\n"
               "```yaml chart\ntyp: bar\ndata: sessions\nx: 1\n```\n")  # fmt: skip
     found = faults(site, "```yaml chart\ntype: bar\ndata: sessions\nx: nowhere\ny: count\n```\n")
-    assert [fault.split(": ")[0] for fault in found] == [f"site/page.md:{line}" for line in (2, 14, 14, 14, 16, 4)]
+    places = ("2:8", "14", "14:1", "14", "16:4", "4:4")
+    assert [fault.split(": ")[0] for fault in found] == [f"site/page.md:{place}" for place in places]
 
 
 def test_a_value_that_breaks_a_query_is_not_in_the_log(site: Site) -> None:

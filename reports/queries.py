@@ -1,0 +1,121 @@
+"""What the blocks of one page can read: the views, the page's named queries, and the tables of its named charts."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import duckdb
+
+from reports.published import Published
+from reports.sandbox import QueryError, check, explain
+from reports.warehouse import VIEWS, literal, quote
+
+__all__ = ["Queries", "identifier"]
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SQL = {"text": "VARCHAR", "boolean": "BOOLEAN", "time": "TIMESTAMP", "share": "DOUBLE"}
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A named query; `unit` says what its rows are, "" if they are not people's."""
+
+    sql: str
+    unit: str
+
+
+class Queries:
+    """The relations of one page, by lower-case name, on a cursor of its own: its views are temporary.
+
+    `application` narrows the views to one application.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, application: str | None = None) -> None:
+        self.cursor = cursor
+        self.named: dict[str, _Query] = {}
+        self.tables: dict[str, Published] = {}
+        if application is not None:
+            for view in VIEWS:
+                if view != "pipeline":
+                    self.cursor.execute(
+                        f"CREATE TEMP VIEW {view} AS SELECT * FROM memory.main.{view} "
+                        f"WHERE application = {literal(application)}"
+                    )
+
+    @property
+    def relations(self) -> dict[str, str]:
+        """Name -> what its rows are: "runs", "events", "spans", "rows" of people, or "" if not people's."""
+        return VIEWS | {name: query.unit for name, query in self.named.items()} | dict.fromkeys(self.tables, "")
+
+    def add(self, given: str, content: str) -> None:
+        """A named query becomes a view that later blocks of the page can read. Raises `QueryError`."""
+        name = self._free(given, "query")
+        # Blank lines before it stay, so that lines count from the fence.
+        sql = content.rstrip().rstrip(";")
+        try:
+            unit = check(self.cursor, sql, self.relations)
+            self.cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
+            self.cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0").fetchall()
+        except duckdb.Error as error:
+            raise explain(error, sql, values=False) from None
+        self.named[name] = _Query(sql, unit)
+
+    def publish(self, given: str, published: Published) -> None:
+        """The published cells of a named chart become a table. It has nothing that the gate did not let through."""
+        name = self._free(given, "chart")
+        columns, values = [], {}
+        for number, (column, called) in enumerate(zip(published.columns, identifiers(published), strict=True)):
+            given_values = [row[number] for row in published.rows]
+            whole = all(value is None or isinstance(value, int) for value in given_values)
+            kind = SQL.get(column.kind, "BIGINT" if whole and given_values else "DOUBLE")
+            columns.append(f"unnest($c{number}::{kind}[]) AS {quote(called)}")
+            values[f"c{number}"] = given_values
+        self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS SELECT {', '.join(columns)}", values)
+        self.tables[name] = published
+
+    def _free(self, given: str, what: str) -> str:
+        name = given.lower()
+        if not NAME.fullmatch(name):
+            raise QueryError(f'"{given}" cannot name a {what}; use letters, digits and underscores')
+        if name in self.relations:
+            raise QueryError(f'there is a view, query or chart named "{given}" already; choose another name')
+        # DuckDB's own tables are not views of ours.
+        if self.cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = $1", [name]).fetchall() != [
+            (0,)
+        ]:
+            raise QueryError(f'"{given}" is a table of the build; choose another name')
+        return name
+
+    def behind(self, data: str) -> list[str]:
+        """The named queries that a block's numbers come from, in the order in which they were written."""
+        needed = {data} & self.named.keys()
+        for name in reversed(list(self.named)):
+            if name in needed:
+                needed |= words(self.named[name].sql) & self.named.keys()
+        return [name for name in self.named if name in needed]
+
+
+def words(text: str) -> set[str]:
+    """Every word of a text, in small letters: which names it may mean."""
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def identifier(name: str) -> str:
+    """A published column's name where SQL and text read it: `share(failed)` is `share_failed`."""
+    return re.sub(r"\W+", "_", name).strip("_") or "value"
+
+
+def identifiers(published: Published) -> list[str]:
+    """Names for all columns of a named chart's table; a number makes two of one name differ."""
+    return list(_distinct(identifier(column.name) for column in published.columns))
+
+
+def _distinct(names: Iterable[str]) -> Iterable[str]:
+    taken: set[str] = set()
+    for name in names:
+        free, number = name, 1
+        while free.lower() in taken:
+            number += 1
+            free = f"{name}_{number}"
+        taken.add(free.lower())
+        yield free
