@@ -17,6 +17,7 @@ from obstore.store import ObjectStore
 
 from ingest.registry import Application
 from reports import ledger, raw, table, upkeep
+from reports.duck import open_duckdb
 from reports.ledger import Counts, Entry
 from reports.mirror import mirror
 
@@ -70,14 +71,13 @@ def _upkeep(store: ObjectStore, bucket: str, application: Application, now: date
     with suppress(table.Overtaken):  # the writer that was faster, or the next run, does it
         if expired := upkeep.expire(handle, application, now):
             entry.applications.setdefault(application.id, Counts()).expired = expired
-        upkeep.tidy(store, application.id, handle)
+        upkeep.tidy(store, bucket, application.id, handle)
 
 
 def _application(
     store: ObjectStore, bucket: str, application: Application, run: str, counts: Counts, progress: Progress
 ) -> None:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with open_duckdb() as connection:
         known = _Known(store, bucket, application.id, connection)
         for objects in raw.chunks(store, application.id):
             progress(f"{application.id}: reading {len(objects):,} objects, {counts.sessions:,} sessions so far")

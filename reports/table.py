@@ -219,12 +219,27 @@ def _commit(
     return {}
 
 
-def merge(table: DeltaTable, month: str) -> None:
-    """Writes the small files of a month as few large ones. Other writers' commits do not disturb it, nor it them."""
-    try:
-        table.optimize.compact(partition_filters=[("month", "=", month)], target_size=MERGED_BYTES)
-    except CommitFailedError as error:  # what it read was deleted meanwhile
-        raise Overtaken(str(error)) from error
+def merge(table: DeltaTable, month: str, rows: Iterable[pa.RecordBatch], number: int) -> None:
+    """Puts the same rows of a month into as few files as fit, as `append` adds them.
+
+    Not by the library's own way, `optimize.compact`: two of these at once both succeed and leave every row twice,
+    because it heeds neither a number nor that the files it read are gone.
+    """
+    kind = pa.schema(table.schema().to_arrow())
+    ordered = (part for batch in rows for part in pa.table(batch).select(kind.names).cast(kind).to_batches())
+    _commit(
+        table,
+        number,
+        {"merged": month},
+        lambda properties: write_deltalake(
+            table,
+            pa.RecordBatchReader.from_batches(kind, ordered),
+            mode="overwrite",
+            predicate=f"month = '{month}'",
+            target_file_size=MERGED_BYTES,
+            commit_properties=properties,
+        ),
+    )
 
 
 def vacuum(table: DeltaTable, hours: int) -> int:

@@ -9,11 +9,14 @@ from obstore.store import ObjectStore
 
 from ingest.registry import Application
 from reports import table
+from reports.duck import open_duckdb
+from reports.mirror import mirror
 
-__all__ = ["expire", "expire_quarantine", "tidy"]
+__all__ = ["expire", "expire_quarantine", "merge", "tidy"]
 
 # A month is merged when it has so many files that are not large yet.
 SMALL_FILES = 10
+BATCH = 20_000
 # A run reads the log from the last checkpoint on.
 COMMITS = 20
 # Longer than any run or build: one that reads an old version of the table finds its files.
@@ -32,19 +35,37 @@ def expire(handle: DeltaTable, application: Application, now: datetime) -> int:
     return table.remove(handle, condition, table.sequence(handle) + 1, {"expired": "retention_days"})
 
 
-def tidy(store: ObjectStore, application: str, handle: DeltaTable) -> None:
-    """Merges small files and deletes old ones, where there are enough of them. Other writers may go on meanwhile."""
-    small: dict[str, int] = {}
+def tidy(store: ObjectStore, bucket: str, application: str, handle: DeltaTable) -> None:
+    """Merges small files and deletes old ones, where there are enough of them. Raises `table.Overtaken`."""
+    months: dict[str, list[table.TableFile]] = {}
     for file in table.files(handle):
-        if file.bytes < table.MERGED_BYTES // 2:
-            small[file.month] = small.get(file.month, 0) + 1
-    for month, count in small.items():
-        if count >= SMALL_FILES:
-            table.merge(handle, month)
+        months.setdefault(file.month, []).append(file)
+    for month, files in months.items():
+        small = sum(file.bytes < table.MERGED_BYTES // 2 for file in files)
+        large = sum(file.bytes for file in files) // table.MERGED_BYTES
+        # A month is written anew as a whole, so the larger it is, the longer it may wait.
+        if small >= SMALL_FILES * (1 + large):
+            merge(store, bucket, application, handle, month)
     table.vacuum(handle, int(KEEP_FILES.total_seconds() // 3600))
     if handle.version() - _checkpoint(store, application) >= COMMITS:
         handle.create_checkpoint()
         handle.cleanup_metadata()
+
+
+def merge(store: ObjectStore, bucket: str, application: str, handle: DeltaTable, month: str) -> None:
+    """Writes the files of a month as few large ones."""
+    files = [file for file in table.files(handle) if file.month == month]
+    paths = [
+        str(path)
+        for path in mirror(store, bucket, [(f"tables/{application}/{file.path}", file.bytes) for file in files])
+    ]
+    with open_duckdb() as connection:
+        # The month is in the directory's name; what DuckDB makes of another directory's is nobody's business.
+        rows = connection.sql(
+            "SELECT *, $month AS month FROM read_parquet($paths, union_by_name = true, hive_partitioning = false)",
+            params={"paths": paths, "month": month},
+        ).to_arrow_reader(BATCH)
+        table.merge(handle, month, rows, table.sequence(handle) + 1)
 
 
 def _checkpoint(store: ObjectStore, application: str) -> int:

@@ -11,7 +11,7 @@ from obstore.store import ObjectStore
 
 from ingest.bucket import open_bucket
 from reports import compact as compaction
-from reports import raw, table
+from reports import raw, table, upkeep
 from reports.compact import compact
 from reports.forget import ForgetError, forget
 from tests.buckets import NOTES, NOW, REGISTRY, batch, content, keep, keys, registry, rows, session, uuid
@@ -55,7 +55,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_others_is(store: ObjectSt
     compact(store, bucket, BOTH)
     handle = table.load(bucket, "notes")
     assert handle is not None
-    table.merge(handle, "2026-03")
+    upkeep.merge(store, bucket, "notes", handle, "2026-03")
     for path in list(Path(bucket).glob("tables/notes/month=2026-03/*.parquet")):
         path.with_name("orphan-" + path.name).write_bytes(path.read_bytes())
     folder = "raw/v1/notes/2026-03-04/"

@@ -53,11 +53,38 @@ def test_merged_rows_are_the_rows_that_were(store: ObjectStore, bucket: str) -> 
     before = rows(bucket)
     handle = table.load(bucket, "notes")
     assert handle is not None
-    table.merge(handle, "2026-03")
+    upkeep.merge(store, bucket, "notes", handle, "2026-03")
     assert rows(bucket) == before
     fresh = table.load(bucket, "notes")
     assert fresh is not None and len(table.files(fresh)) == 1
-    assert table.sequence(fresh) == 4
+    assert table.sequence(fresh) == 5
+
+
+def test_of_two_merges_at_once_one_is_overtaken(store: ObjectStore, bucket: str) -> None:
+    fill(store, bucket, 3)
+    handles = [table.load(bucket, "notes") for _ in range(3)]
+    assert handles[0] is not None and handles[1] is not None and handles[2] is not None
+    upkeep.merge(store, bucket, "notes", handles[0], "2026-03")
+    with pytest.raises(table.Overtaken):
+        upkeep.merge(store, bucket, "notes", handles[1], "2026-03")
+    with pytest.raises(table.Overtaken):
+        table.remove(handles[2], "true", table.sequence(handles[2]) + 1, {})
+    assert len(rows(bucket)) == 3
+
+
+def test_a_month_that_is_large_is_merged_more_rarely(
+    store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SMALL_FILES", 3)
+    monkeypatch.setattr(table, "MERGED_BYTES", 20_000)
+    counts = []
+    for run in range(12):
+        fill(store, bucket, 1, first=run)
+        handle = table.load(bucket, "notes")
+        assert handle is not None
+        counts.append(len(table.files(handle)))
+    assert 3 < max(counts) < 12
+    assert len(rows(bucket)) == 12
 
 
 def test_a_session_that_comes_again_after_a_merge_counts_once(store: ObjectStore, bucket: str) -> None:
@@ -79,7 +106,7 @@ def test_a_merge_in_the_middle_of_a_run_changes_nothing(
         if len(calls) == 1:
             handle = table.load(bucket, "notes")
             assert handle is not None
-            table.merge(handle, "2026-03")
+            upkeep.merge(store, bucket, "notes", handle, "2026-03")
         calls.append(args)
         return judge(*args)  # type: ignore[arg-type]
 
@@ -93,7 +120,7 @@ def test_files_that_no_version_has_go_after_a_week_and_not_before(store: ObjectS
     fill(store, bucket, 2)
     handle = table.load(bucket, "notes")
     assert handle is not None
-    table.merge(handle, "2026-03")
+    upkeep.merge(store, bucket, "notes", handle, "2026-03")
     month = Path(bucket) / "tables/notes/month=2026-03"
     old, new = month / "old.parquet", month / "new.parquet"
     for path in (old, new):
