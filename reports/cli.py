@@ -12,7 +12,7 @@ import click
 
 from ingest import registry
 from ingest.bucket import BucketError, open_bucket
-from reports import operate
+from reports import author, operate
 from reports.terminal import bucket_option, fail, load_registry, progress, say
 
 __all__ = ["main"]
@@ -235,7 +235,7 @@ def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:
         demo_module.serve(directory / "site")
 
 
-for command in operate.COMMANDS:
+for command in (*operate.COMMANDS, *author.COMMANDS):
     main.add_command(command)
 
 

