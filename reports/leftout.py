@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-import duckdb
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
 from reports import warehouse
+from reports.duck import open_duckdb
 
 __all__ = ["paths", "sessions"]
 
@@ -18,7 +18,7 @@ def paths(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) 
     """Paths of left-out members, such as `attributes.foo`, and in how many sessions, by application, most first."""
     snapshot = warehouse.fetch(store, bucket, registry)
     found: dict[str, dict[str, int]] = {}
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         for id, files in snapshot.files.items():
             if files:
                 rows = connection.execute(

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import duckdb
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
 from reports import ledger, leftout, raw, table
+from reports.duck import open_duckdb
 from reports.mirror import mirror
 
 __all__ = ["Status", "Stored", "Waiting", "status", "verify"]
@@ -154,7 +154,7 @@ def verify(store: ObjectStore, bucket: str, registry: Mapping[str, Application])
 def _count(paths: list[str]) -> tuple[int, int]:
     if not paths:
         return 0, 0
-    with duckdb.connect() as connection:
+    with open_duckdb() as connection:
         found: tuple[int, int] = connection.execute(
             "SELECT count(*), count(DISTINCT session_id) FROM read_parquet($1, hive_partitioning = false)", [paths]
         ).fetchall()[0]

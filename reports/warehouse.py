@@ -18,6 +18,7 @@ from obstore.store import ObjectStore
 
 from ingest.registry import ROLES, Application, Field, Kind, RegistryError
 from reports import table
+from reports.duck import open_duckdb
 from reports.mirror import mirror, prune
 
 __all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
@@ -78,8 +79,7 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
     `RegistryError` when two applications mean different types by one name.
     """
     types = _types(snapshot.registry)
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    connection = open_duckdb()
     salt = secrets.token_hex(16)
     parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": []}
     for id, files in (snapshot.files or {NONE.id: []}).items():
