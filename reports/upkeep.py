@@ -41,10 +41,9 @@ def tidy(store: ObjectStore, bucket: str, application: str, handle: DeltaTable) 
     for file in table.files(handle):
         months.setdefault(file.month, []).append(file)
     for month, files in months.items():
-        small = sum(file.bytes < table.MERGED_BYTES // 2 for file in files)
-        large = sum(file.bytes for file in files) // table.MERGED_BYTES
+        large = sum(file.bytes >= table.MERGED_BYTES // 2 for file in files)
         # A month is written anew as a whole, so the larger it is, the longer it may wait.
-        if small >= SMALL_FILES * (1 + large):
+        if len(files) - large >= SMALL_FILES * (1 + large):
             merge(store, bucket, application, handle, month)
     table.vacuum(handle, int(KEEP_FILES.total_seconds() // 3600))
     if handle.version() - _checkpoint(store, application) >= COMMITS:

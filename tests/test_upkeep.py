@@ -75,16 +75,19 @@ def test_of_two_merges_at_once_one_is_overtaken(store: ObjectStore, bucket: str)
 def test_a_month_that_is_large_is_merged_more_rarely(
     store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fill(store, bucket, 2)
     monkeypatch.setattr(upkeep, "SMALL_FILES", 3)
-    monkeypatch.setattr(table, "MERGED_BYTES", 20_000)
-    counts = []
-    for run in range(12):
-        fill(store, bucket, 1, first=run)
-        handle = table.load(bucket, "notes")
-        assert handle is not None
-        counts.append(len(table.files(handle)))
-    assert 3 < max(counts) < 12
-    assert len(rows(bucket)) == 12
+    # As if both files were large.
+    monkeypatch.setattr(table, "MERGED_BYTES", 2 * min(path.stat().st_size for path in parquet(bucket)))
+    before = len(parquet(bucket))
+    handle = table.load(bucket, "notes")
+    assert handle is not None and before == 2
+    upkeep.tidy(store, bucket, "notes", handle)
+    assert handle.version() == 2
+    monkeypatch.setattr(upkeep, "SMALL_FILES", 0)
+    upkeep.tidy(store, bucket, "notes", handle)
+    assert handle.version() == 3
+    assert len(rows(bucket)) == 2
 
 
 def test_a_session_that_comes_again_after_a_merge_counts_once(store: ObjectStore, bucket: str) -> None:
