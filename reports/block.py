@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+from reports.expect import Expectation
+from reports.expect import read as read_expectation
+
 __all__ = ["GRAINS", "Block", "BlockError", "Measure", "parse"]
 
 TYPES = ("line", "area", "bar", "table", "number")
@@ -60,6 +63,7 @@ class Block:
     name: str | None = None
     limit: int = 8
     people: bool = True
+    expect: tuple[Expectation, ...] = ()
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
 
@@ -155,6 +159,10 @@ def _limit(value: Any) -> int:
     return int(value)
 
 
+def _expected(value: Any) -> tuple[Expectation, ...]:
+    return tuple(read_expectation(_text(text)) for text in (value if isinstance(value, list) else [value]))
+
+
 def _people(value: Any) -> bool:
     if value != "none":
         raise ValueError(f'only "none" can be said, for queries that read no people\'s rows; got {_shown(value)}')
@@ -172,6 +180,7 @@ READERS: dict[str, Any] = {
     "name": _name,
     "limit": _limit,
     "people": _people,
+    "expect": _expected,
 }
 
 

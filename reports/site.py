@@ -13,6 +13,7 @@ import duckdb
 from reports import charts, download, html
 from reports.block import Block, BlockError, parse
 from reports.cells import statement
+from reports.expect import fails
 from reports.page import Fault, Fence, body_line, fences, replace
 from reports.publish import publish
 from reports.published import Published
@@ -170,6 +171,7 @@ class _Run:
             raise BlockError([(block.lines.get(error.option or "data", block.lines["data"]), error.message)]) from None
         except duckdb.Error as error:
             raise BlockError([(block.lines["data"], explain(error, block.data, values=False).message)]) from None
+        self.expected(block, published)
         path = f"data/{self.name}/{id}"
         if not published.empty:
             self.made.files[f"{path}.csv"] = download.csv_text(published).encode()
@@ -183,6 +185,17 @@ class _Run:
         line = self.first + fence.start
         self.made.series.append(Series(self.name, self.file, line, id, title, sql, named, block, published))
         return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
+
+    def expected(self, block: Block, published: Published) -> None:
+        """Raises `BlockError` with every `expect` that does not hold."""
+        wrong: list[str | None] = []
+        for expected in block.expect:
+            try:
+                wrong.append(fails(expected, published))
+            except ValueError as error:
+                wrong.append(str(error))
+        if faults := [(block.lines["expect"], message) for message in wrong if message]:
+            raise BlockError(faults)
 
     def id(self, block: Block, unit: str) -> str:
         """A block's name in addresses: its name or title, in the way of headings; numbered where it is taken."""

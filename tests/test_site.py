@@ -255,3 +255,16 @@ def test_nobody_is_made_through_the_session_of_an_event(tmp_path: Path) -> None:
     site.connection.close()
     # Two people are in the data, so no cell of ten can be shown.
     assert page.files == {}
+
+
+def test_what_is_expected_and_does_not_hold_is_a_mistake_with_its_line(site: Site) -> None:
+    block = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\n{}\n```\n"
+    assert faults(site, block.format("expect: rows > 1")) == []
+    lines = "expect:\n  - rows > 1\n  - max(people) < 30\n  - min(peple) > 0\n  - rows = 2"
+    assert faults(site, block.format(lines)) == [
+        'site/page.md:6: expected "max(people) < 30", got 30; mend the query, or the expectation',
+        'site/page.md:6: column "peple" is not published here; did you mean "people"?',
+    ]  # fmt: skip
+    site.faults.clear()
+    (found,) = faults(site, block.format("expect: row > 1"))
+    assert found.startswith('site/page.md:6:9: expect: "row > 1" begins with what cannot be compared')
