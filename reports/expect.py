@@ -65,7 +65,7 @@ def fails(expected: Expectation, published: Published) -> str | None:
     Raises ValueError when the block publishes no such column of numbers.
     """
     if expected.column is None:
-        value = len(published.rows) if expected.left == "rows" else published.people or 0
+        value: float = len(published.rows) if expected.left == "rows" else published.people or 0
     else:
         values = _values(expected.column, published)
         if not values:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from reports import charts, download, html
+from reports import charts, download, html, missing
 from reports.block import Block, BlockError, parse
 from reports.cells import statement
 from reports.expect import fails
@@ -19,7 +19,7 @@ from reports.publish import publish
 from reports.published import Published
 from reports.queries import Queries, words
 from reports.sandbox import QueryError, check, explain
-from reports.warehouse import Snapshot, connect, quote
+from reports.warehouse import Snapshot, connect, describe, quote
 
 __all__ = ["MINIMUM_USERS", "Page", "Series", "Site"]
 
@@ -160,6 +160,8 @@ class _Run:
         try:
             if data not in relations:
                 check(self.queries.cursor, f"FROM {quote(block.data)}", relations)
+            if lacking := self.lacking(block, relations[data]):
+                return missing.figure(block, lacking, relations[data], f"chart-{id}")
             published = publish(
                 self.queries.cursor,
                 block,
@@ -185,6 +187,18 @@ class _Run:
         line = self.first + fence.start
         self.made.series.append(Series(self.name, self.file, line, id, title, sql, named, block, published))
         return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
+
+    def lacking(self, block: Block, unit: str) -> list[str]:
+        """Roles that no attribute has, if the block reads one of people and there is nothing in its place."""
+        if not unit:
+            return []
+        columns = describe(self.queries.cursor, quote(block.data))
+        lacking = missing.roles(block, self.site.snapshot.registry)
+        there = [role for role in lacking if role in {name.lower() for name in columns}]
+        sql = f"SELECT {', '.join(f'count({quote(role)})' for role in there)} FROM {quote(block.data)}"
+        # A query may have made a column of that name from something else.
+        counted = self.queries.cursor.execute(sql).fetchall()[0] if there else ()
+        return [role for role, number in zip(there, counted, strict=True) if number == 0]
 
     def expected(self, block: Block, published: Published) -> None:
         """Raises `BlockError` with every `expect` that does not hold."""

@@ -14,6 +14,7 @@ import pytest
 from ingest import registry
 from ingest.bucket import open_bucket
 from reports import sample, warehouse
+from reports.page import front_matter
 from reports.plugin import build
 from reports.site import Page, Site
 from tests.sites import fill
@@ -90,6 +91,20 @@ def test_every_page_builds_strictly(bucket: Path, tmp_path: Path, monkeypatch: p
     # Six people have this engine.
     assert TRUTHS.odd_engine.encode() not in made
     assert not [path for path in out.rglob("*.parquet") if TRUTHS.odd_engine.encode() in path.read_bytes()]
+
+
+def test_no_page_of_ours_fails_for_a_tool_that_declares_nothing(tmp_path: Path) -> None:
+    known = {"bare": registry.parse('id = "bare"\nname = "Bare"')}
+    made = Site(warehouse.fetch(open_bucket(str(tmp_path)), str(tmp_path), known), now=END)
+    shown = ""
+    for path in PAGES:
+        source = path.read_text()
+        _, body = front_matter(source)
+        page = made.page(body, file=str(path), source=source, name=path.stem, root="./")
+        shown += "".join(page.pieces.values())
+    made.connection.close()
+    assert made.faults == []
+    assert "role = &quot;shell&quot;" in shown
 
 
 def test_people_and_runs_are_those_that_were_made(read: Read) -> None:

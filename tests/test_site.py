@@ -1,4 +1,5 @@
 import csv
+import html
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from ingest import registry
 from ingest.bucket import open_bucket
 from reports import warehouse
 from reports.site import Page, Site
@@ -268,3 +270,22 @@ def test_what_is_expected_and_does_not_hold_is_a_mistake_with_its_line(site: Sit
     site.faults.clear()
     (found,) = faults(site, block.format("expect: row > 1"))
     assert found.startswith('site/page.md:6:9: expect: "row > 1" begins with what cannot be compared')
+
+
+def test_a_role_that_no_attribute_has_shows_the_lines_that_would_fill_the_chart(site: Site) -> None:
+    page = run(
+        site,
+        "```sql q\nSELECT user_id, terminal, 'x' AS arch, tab_completion_used FROM sessions\n```\n"
+        "```yaml chart\ntype: bar\ndata: q\nx: Terminal\ny: share(tab_completion_used)\nexpect: rows > 0\n```\n"
+        "```yaml chart\ntype: bar\ndata: q\nx: arch\ny: people\n```\n"
+        "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\n```\n",
+    )
+    assert site.faults == []
+    terminal, arch, shell = page.pieces.values()
+    assert "[attributes.terminal]\ntype = &quot;string&quot;\nvalues = " in terminal
+    assert "[attributes.tabCompletionUsed]\ntype = &quot;boolean&quot;\nrole = " in terminal
+    # What a query makes itself is there, whatever it calls it.
+    assert "ab-missing" not in arch + shell
+    assert len(page.series) == 2
+    toml = html.unescape(re.findall(r"<code>(.*?)</code>", terminal, re.DOTALL)[0])
+    registry.parse(f'id = "x"\nname = "X"\n{toml}')
