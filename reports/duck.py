@@ -1,10 +1,10 @@
 """DuckDB, set up alike for everybody."""
 
 import os
-import tempfile
-from pathlib import Path
 
 import duckdb
+
+from reports.mirror import directory
 
 __all__ = ["open_duckdb"]
 
@@ -14,7 +14,13 @@ def open_duckdb() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
-    # What does not fit into memory is people's rows: not into the working directory, which somebody may publish.
-    spill = Path(tempfile.gettempdir()) / f"abaculus-{os.getpid()}"
-    connection.execute("SET temp_directory = $1", [str(spill)])
+    # What does not fit into memory is people's rows: not into the working directory, which somebody may publish, but
+    # beside the mirror, whose directory only its owner can read.
+    home = directory("").parent
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        spill = str(home / f"spill-{os.getpid()}")
+    except OSError:  # no home: then nothing may be spilled
+        spill = ""
+    connection.execute("SET temp_directory = $1", [spill])
     return connection
