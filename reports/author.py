@@ -1,4 +1,4 @@
-"""The commands of who writes pages: check."""
+"""The commands of who writes pages: new, serve, check."""
 
 import os
 from pathlib import Path
@@ -51,4 +51,40 @@ def _mistakes(number: int) -> str:
     return "1 mistake" if number == 1 else f"{number or 'no'} mistakes"
 
 
-COMMANDS: list[click.Command] = [check_command]
+@click.command("new")
+@click.argument("name")
+def new_command(name: str) -> None:
+    """Write a page that works, to be changed: site/NAME.md."""
+    from reports import check, new
+
+    try:
+        pages = check.project(Path())
+        path = new.new(pages.docs, name)
+    except (check.ProjectError, new.NewError) as error:
+        fail(str(error))
+    place = path.relative_to(pages.docs).as_posix()
+    click.echo(f"wrote {path}")
+    if pages.nav:
+        click.echo(f"Add it to nav in mkdocs.yml:\n  - {new.title(place.removesuffix('.md'))}: {place}")
+    click.echo("See it: abaculus serve")
+
+
+@click.command("serve")
+@bucket_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--private", is_flag=True, help="Show everything, ungated, on this machine only.")
+def serve_command(bucket: str, host: str, port: int, private: bool) -> None:
+    """Build and serve the site, and build it again when a page changes."""
+    from reports.plugin import BuildError, serve
+
+    load_registry()
+    try:
+        serve(bucket, host, port, private=private, say=lambda line: say.print(line, soft_wrap=True))
+    except BuildError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port")
+
+
+COMMANDS: list[click.Command] = [new_command, serve_command, check_command]

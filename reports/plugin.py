@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from mkdocs.config import config_options, load_config
 from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import Abort, ConfigurationError, PluginError
+from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import BasePlugin
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page as MkDocsPage
@@ -21,15 +24,21 @@ from mkdocs.utils import get_relative_url
 from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
 from reports import assets, warehouse
-from reports.html import banner, freshness
+from reports.html import banner, freshness, text
 from reports.machine import documents
+from reports.page import Fault
 from reports.site import MINIMUM_USERS, Page, Site
 
-__all__ = ["AbaculusPlugin", "BuildError", "build"]
+__all__ = ["AbaculusPlugin", "BuildError", "build", "serve"]
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # In every site that was built here, and in nothing else; says which build it is.
 STAMP = "abaculus-build.json"
 log = logging.getLogger("mkdocs.plugins.abaculus")
+PRIVATE = (
+    '<div class="admonition danger ab-private"><p><strong>Private.</strong> Nothing on this page is gated: it shows '
+    "single people's runs, and free text as it was sent. Publish no part of it, and no picture of it.</p></div>"
+)
 
 
 class BuildError(Exception):
@@ -46,13 +55,20 @@ class AbaculusConfig(Config):  # type: ignore[no-untyped-call]
 class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-call]
     """Runs the chart blocks of pages and puts the published figures in their place."""
 
+    # What `serve` keeps from one build to the next: then a mistake is shown in its page, and stops nothing.
+    served: Site | None = None
+
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Opens the data, once a build."""
         if self.config.minimum_users < 2:
             raise PluginError("abaculus: minimum_users must be at least 2: a public cell of one is one person's data")
-        bucket = self.config.bucket or os.environ.get("ABACULUS_BUCKET") or DEFAULT
-        snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
-        self.site = Site(snapshot, minimum_users=self.config.minimum_users)
+        if self.served:
+            self.site = self.served
+            self.site.faults.clear()
+        else:
+            bucket = self.config.bucket or os.environ.get("ABACULUS_BUCKET") or DEFAULT
+            snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
+            self.site = Site(snapshot, minimum_users=self.config.minimum_users)
         self.pages: dict[str, Page] = {}
         config.extra_css.append("assets/abaculus.css")
         config.extra_javascript.append("assets/abaculus.js")
@@ -82,13 +98,17 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
     def on_page_content(self, html: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
         """Puts the figures in place of the placeholders."""
         done = self.pages[page.file.src_uri]
+        above = PRIVATE if self.site.private else ""
+        if self.served:
+            file = os.path.relpath(page.file.abs_src_path or page.file.src_uri)
+            above += mistakes([fault for fault in self.site.faults if fault.file == file])
         if not done.pieces:
-            return html
-        return banner(self.site.sample) + done.finish(html) + freshness(self.site.updated, self.site.now)
+            return above + html
+        return above + banner(self.site.sample) + done.finish(html) + freshness(self.site.updated, self.site.now)
 
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> None:
         """Stops the build before anything is written, with the faults of all pages together."""
-        if self.site.faults:
+        if self.site.faults and not self.served:
             raise PluginError("\n".join(str(fault) for fault in self.site.faults))
 
     def on_post_build(self, *, config: MkDocsConfig) -> None:
@@ -100,7 +120,8 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
                 path.write_bytes(content)
         stamp = {"built": f"{self.site.now:%Y-%m-%dT%H:%M:%SZ}", "run": os.environ.get("GITHUB_RUN_ID")}
         (Path(config.site_dir) / STAMP).write_text(json.dumps(stamp) + "\n")
-        self.site.connection.close()
+        if not self.served:
+            self.site.connection.close()
 
 
 def build(bucket: str, out: Path | None) -> Path:
@@ -132,6 +153,84 @@ def build(bucket: str, out: Path | None) -> Path:
     finally:
         logger.removeHandler(handler)
     return place
+
+
+def mistakes(faults: list[Fault]) -> str:
+    """A page's mistakes, above it: for who is writing it."""
+    lines = "".join(f"<li><code>{text(str(fault))}</code></li>" for fault in faults)
+    return f'<div class="admonition failure ab-mistakes"><p>To mend:</p><ul>{lines}</ul></div>' if lines else ""
+
+
+def serve(bucket: str, host: str, port: int, *, private: bool, say: Callable[[str], None]) -> None:
+    """Serves the site and builds it again when a page changes, until it is stopped. Raises `BuildError`, `OSError`.
+
+    The data is fetched once, and pages that did not change are not run again. A private site is for this machine alone.
+    """
+    names = LOOPBACK if host in LOOPBACK else (host,)
+    if private and host not in LOOPBACK:
+        raise BuildError(f"--private shows single people's runs: it is served on 127.0.0.1 only, not on {host!r}")
+    if not Path("mkdocs.yml").is_file():
+        raise BuildError("no mkdocs.yml in this directory; run this where your site's mkdocs.yml is")
+    url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    with tempfile.TemporaryDirectory(prefix="abaculus-") as place:
+
+        def load() -> MkDocsConfig:
+            return load_config("mkdocs.yml", site_dir=place, site_url=url)
+
+        try:
+            config = load()
+            minimum = config.plugins["abaculus"].config.minimum_users
+        except (Abort, ConfigurationError) as error:
+            raise BuildError(str(error)) from None
+        except KeyError:
+            raise BuildError("mkdocs.yml has no plugin abaculus; add `- abaculus` to its plugins") from None
+        snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
+        site = Site(snapshot, minimum_users=minimum, private=private)
+
+        def rebuild() -> None:
+            began = time.monotonic()
+            # What is wrong is said, and the server goes on with the site that it has.
+            try:
+                again = load()
+                plugin = again.plugins["abaculus"]
+                assert isinstance(plugin, AbaculusPlugin)
+                plugin.served = site
+                mkdocs_build(again, serve_url=url)
+            except (Abort, ConfigurationError, PluginError, KeyError) as error:
+                say(f"not built: {error}")
+                return
+            for fault in site.faults:
+                say(str(fault))
+            say(f"built in {time.monotonic() - began:.1f} s")
+
+        rebuild()
+        server = _Server(rebuild, host, port, place, names)
+        for path in (config.docs_dir, "mkdocs.yml"):
+            server.watch(path)
+        try:
+            with site.connection:
+                say(f"Open {url} (Ctrl-C stops)")
+                server.serve()  # type: ignore[no-untyped-call]
+        except KeyboardInterrupt:
+            pass
+        finally:
+            server.shutdown()
+
+
+class _Server(LiveReloadServer):
+    """Answers only to its own names: a page elsewhere whose name is made to lead here reads nothing."""
+
+    def __init__(self, rebuild: Callable[[], None], host: str, port: int, root: str, names: Sequence[str]) -> None:
+        super().__init__(rebuild, host, port, root, polling_interval=0.2)
+        self.names = names
+
+    def serve_request(self, environ: Any, start_response: Any) -> Any:
+        """A file of the site."""
+        name = str(environ.get("HTTP_HOST", "")).rsplit(":", 1)[0]
+        if name not in (*self.names, *(f"[{one}]" for one in self.names)):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"This server answers to its own name only.\n"]
+        return super().serve_request(environ, start_response)
 
 
 class _Collected(logging.Handler):

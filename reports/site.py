@@ -61,15 +61,28 @@ class Series:
 
 
 class Site:
-    """One build: a snapshot of the data, the faults found so far, and the blocks published so far."""
+    """One build, or one after the other: a snapshot of the data, and the faults found so far.
 
-    def __init__(self, snapshot: Snapshot, *, minimum_users: int = MINIMUM_USERS, now: datetime | None = None) -> None:
+    A page that is asked for again as it was is not run again. A private site shows everything to whoever opens it:
+    single people's runs, free text, no gate. It is for `abaculus serve --private` on this machine and for nothing else.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        minimum_users: int = MINIMUM_USERS,
+        now: datetime | None = None,
+        private: bool = False,
+    ) -> None:
         self.snapshot = snapshot
-        self.minimum_users = minimum_users
+        self.private = private
+        self.minimum_users = 0 if private else minimum_users
         self.now = (now or datetime.now(UTC)).replace(tzinfo=None)
-        self.connection = connect(snapshot)
+        self.connection = connect(snapshot, private=private)
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
+        self._made: dict[str, tuple[tuple[str, ...], Page, list[Fault]]] = {}
 
     @property
     def updated(self) -> datetime | None:
@@ -89,8 +102,15 @@ class Site:
         `file` is its path for messages, `source` the file's whole text, `name` its name without ending, and `root` the
         relative URL of the site's root.
         """
-        with self.connection.cursor() as cursor:
-            return _Run(self, Queries(cursor), markdown, file, source, name, root).page()
+        given = (markdown, file, source, root)
+        before = self._made.get(name)
+        if before is None or before[0] != given:
+            with self.connection.cursor() as cursor:
+                running = _Run(self, Queries(cursor), markdown, file, source, name, root)
+                before = self._made[name] = (given, running.page(), running.faults)
+        _, page, faults = before
+        self.faults += faults
+        return page
 
 
 class _Run:
@@ -104,6 +124,7 @@ class _Run:
         self.lines = markdown.split("\n")
         self.first = body_line(source, markdown) + 1
         self.made = Page(markdown)
+        self.faults: list[Fault] = []
         self.token = secrets.token_hex(8)
         self.ids: set[str] = set()
         # Names that stand for nothing, for their query failed: what reads one would only repeat its fault.
@@ -141,7 +162,7 @@ class _Run:
 
     def fault(self, line: int, message: str, column: int | None = None) -> None:
         """Keeps a fault; line and column count from 0 in the page's text."""
-        self.site.faults.append(Fault(self.file, self.first + line, message, None if column is None else column + 1))
+        self.faults.append(Fault(self.file, self.first + line, message, None if column is None else column + 1))
 
     def quoted(self, line: int, message: str) -> int | None:
         """Where on a line the word stands that a message begins to quote."""

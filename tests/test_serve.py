@@ -1,0 +1,171 @@
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from ingest.bucket import open_bucket
+from reports import check, new, warehouse
+from reports.cli import main
+from reports.page import front_matter
+from reports.site import Site
+from tests import buckets
+from tests.sites import APPLICATION, NOW, fill, project, runs
+
+CHART = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\ntitle: Shells\n```\n"
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    project(tmp_path, {"index.md": "# Notes\n\n" + CHART.format("shell"), "plain.md": "# Plain\n"})
+    fill(tmp_path / "bucket", runs(1, 12, shellName="fish") + runs(20, 25, shellName="RARE", comment="WORDS"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
+    return tmp_path
+
+
+@contextmanager
+def served(directory: Path, *options: str) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = "from reports.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--bucket", str(directory / "bucket"), "--port", str(port)]
+    with (directory / "log").open("w") as log:
+        server = subprocess.Popen([*command, *options], cwd=directory, stderr=log, stdout=log)
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        until(lambda: "Open " in (directory / "log").read_text() or server.poll() is not None)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def until(there: Callable[[], object], seconds: float = 40) -> None:
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def get(url: str, **headers: str) -> requests.Response:
+    for _ in range(50):
+        try:
+            return requests.get(url, headers=headers, timeout=10)
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    raise AssertionError("nobody listens")
+
+
+def test_a_changed_page_is_built_again_and_a_mistake_is_shown_in_it(directory: Path) -> None:
+    page = directory / "site" / "index.md"
+    with served(directory) as url:
+        first = get(url).text
+        assert "fish: 12" in first
+        assert "RARE" not in first
+        assert "ab-private" not in first
+        page.write_text(page.read_text().replace("x: shell", "x: shel"))
+        until(lambda: "site/index.md:6:4: column &quot;shel&quot; not found" in get(url).text)
+        assert "site/index.md:6:4: column" in (directory / "log").read_text()
+        assert "To mend" not in get(f"{url}plain.html").text
+        page.write_text(page.read_text().replace("x: shel", "x: shell\nlimit: 3"))
+        until(lambda: "fish: 12" in get(url).text)
+        assert "To mend" not in get(url).text
+        # A file that is no page's business stays where it was, and a name that is not ours reads nothing.
+        assert get(url, Host="evil.example").status_code == 403
+        assert get(url, Host="localhost:1").status_code == 200
+
+
+def test_the_private_view_shows_everything_under_a_banner(directory: Path) -> None:
+    (directory / "site" / "plain.md").write_text("# Plain\n\n" + CHART.format("comment"))
+    with served(directory, "--private") as url:
+        assert "RARE: 6" in get(url).text
+        plain = get(f"{url}plain.html").text
+        assert "WORDS: 6" in plain
+        assert all("Nothing on this page is gated" in text for text in (plain, get(url).text))
+        assert get(url, Host="evil.example").status_code == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org", "127.0.0.1.example.org"])
+def test_what_is_private_is_served_to_this_machine_only(directory: Path, host: str) -> None:
+    found = CliRunner().invoke(main, ["serve", "--private", "--host", host])
+    assert found.exit_code == 1
+    assert "served on 127.0.0.1 only" in found.stderr
+
+
+def test_a_build_cannot_be_private(directory: Path) -> None:
+    assert CliRunner().invoke(main, ["build", "--private"]).exit_code == 2
+    text = (directory / "mkdocs.yml").read_text()
+    (directory / "mkdocs.yml").write_text(text.replace("minimum_users: 10", "minimum_users: 10, private: true"))
+    found = CliRunner().invoke(main, ["build", "--bucket", str(directory / "bucket"), "--out", str(directory / "out")])
+    assert found.exit_code == 1
+    assert "private" in found.stderr
+
+
+def test_a_port_that_is_taken_is_said(directory: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        options = ["serve", "--bucket", str(directory / "bucket"), "--port", str(taken.getsockname()[1])]
+        found = CliRunner().invoke(main, options)
+    assert found.exit_code == 1
+    assert "choose another with --port" in found.stderr
+
+
+def test_a_page_is_not_run_again_unless_it_changed(directory: Path) -> None:
+    bucket = str(directory / "bucket")
+    site = Site(warehouse.fetch(open_bucket(bucket), bucket, buckets.registry(APPLICATION)), now=NOW)
+    block = CHART.format("shel")
+
+    def run(text: str) -> object:
+        return site.page(text, file="site/a.md", source=text, name="a", root="./")
+
+    assert run(block) is run(block)
+    # Its mistakes are there each time.
+    assert len(site.faults) == 2
+    assert run(block) is not run(block + "\n")
+    site.connection.close()
+
+
+def test_a_new_page_works_and_says_how_it_is_found(directory: Path) -> None:
+    with (directory / "mkdocs.yml").open("a") as file:
+        file.write("nav:\n  - index.md\n  - plain.md\n")
+    found = CliRunner().invoke(main, ["new", "sub/slow-runs"])
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert found.stdout == (
+        "wrote site/sub/slow-runs.md\nAdd it to nav in mkdocs.yml:\n  - Slow runs: sub/slow-runs.md\n"
+        "See it: abaculus serve\n"
+    )
+    found = CliRunner().invoke(main, ["check", "--bucket", str(directory / "bucket")])
+    assert found.exit_code == 0, found.stdout
+    assert "- Slow runs: sub/slow-runs.md` (warning)" in found.stdout
+
+
+def test_a_page_that_is_there_is_not_overwritten(directory: Path) -> None:
+    found = CliRunner().invoke(main, ["new", "index"])
+    assert found.exit_code == 1
+    assert "site/index.md is there already" in found.stderr
+    assert "x: shell" in (directory / "site" / "index.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a b", "A", "", ".hidden", "a//b", "a/../b", "a.txt"])
+def test_a_page_is_written_among_the_pages_only(directory: Path, name: str) -> None:
+    before = sorted(directory.rglob("*"))
+    assert CliRunner().invoke(main, ["new", "--", name]).exit_code == 1
+    assert sorted(directory.rglob("*")) == before
+
+
+def test_the_page_that_is_written_has_no_mistake_over_no_data(tmp_path: Path) -> None:
+    path = new.new(tmp_path, "x")
+    site = Site(warehouse.fetch(open_bucket(str(tmp_path / "b")), str(tmp_path / "b"), {}), now=NOW)
+    found = check.check(site, check.Project(tmp_path), tmp_path)
+    site.connection.close()
+    assert found.faults == []
+    assert front_matter(path.read_text())[0]["title"] == "X"
