@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jinja2 import FileSystemBytecodeCache
 from mkdocs.commands.build import build as mkdocs_build
 from mkdocs.config import config_options, load_config
 from mkdocs.config.base import Config
@@ -57,6 +58,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
 
     # What `serve` keeps from one build to the next: then a mistake is shown in its page, and stops nothing.
     served: Site | None = None
+    compiled: str | None = None
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Opens the data, once a build."""
@@ -110,6 +112,8 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         """Stops the build before anything is written, with the faults of all pages together."""
         if self.site.faults and not self.served:
             raise PluginError("\n".join(str(fault) for fault in self.site.faults))
+        if self.compiled:
+            env.bytecode_cache = FileSystemBytecodeCache(self.compiled)
 
     def on_post_build(self, *, config: MkDocsConfig) -> None:
         """Writes the downloads and the stamp."""
@@ -172,7 +176,10 @@ def serve(bucket: str, host: str, port: int, *, private: bool, say: Callable[[st
     if not Path("mkdocs.yml").is_file():
         raise BuildError("no mkdocs.yml in this directory; run this where your site's mkdocs.yml is")
     url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-    with tempfile.TemporaryDirectory(prefix="abaculus-") as place:
+    with (
+        tempfile.TemporaryDirectory(prefix="abaculus-") as place,
+        tempfile.TemporaryDirectory(prefix="abaculus-") as templates,
+    ):
 
         def load() -> MkDocsConfig:
             return load_config("mkdocs.yml", site_dir=place, site_url=url)
@@ -194,7 +201,7 @@ def serve(bucket: str, host: str, port: int, *, private: bool, say: Callable[[st
                 again = load()
                 plugin = again.plugins["abaculus"]
                 assert isinstance(plugin, AbaculusPlugin)
-                plugin.served = site
+                plugin.served, plugin.compiled = site, templates
                 mkdocs_build(again, serve_url=url)
             except (Abort, ConfigurationError, PluginError, KeyError) as error:
                 say(f"not built: {error}")

@@ -6,7 +6,9 @@ Knows nothing of MkDocs: text in, text and files out.
 import re
 import secrets
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 
@@ -82,6 +84,7 @@ class Site:
         self.connection = connect(snapshot, private=private)
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
+        self.counted: dict[tuple[Any, ...], Published] = {}
         self._made: dict[str, tuple[tuple[str, ...], Page, list[Fault]]] = {}
 
     @property
@@ -183,13 +186,7 @@ class _Run:
                 check(self.queries.cursor, f"FROM {quote(block.data)}", relations)
             if lacking := self.lacking(block, relations[data]):
                 return missing.figure(block, lacking, relations[data], f"chart-{id}")
-            published = publish(
-                self.queries.cursor,
-                block,
-                unit=relations[data],
-                minimum_users=self.site.minimum_users,
-                now=self.site.now,
-            )
+            published = self.published(block, relations[data])
         except QueryError as error:
             raise BlockError([(block.lines.get(error.option or "data", block.lines["data"]), error.message)]) from None
         except duckdb.Error as error:
@@ -208,6 +205,18 @@ class _Run:
         line = self.first + fence.start
         self.made.series.append(Series(self.name, self.file, line, id, title, sql, named, block, published))
         return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
+
+    def published(self, block: Block, unit: str) -> Published:
+        """What of a block may be shown. One that was counted before, over the same queries, is not counted again."""
+        behind = self.queries.behind(block.data.lower())
+        given = (replaced(block, title=None, name=None), *((name, self.queries.named[name].sql) for name in behind))
+        found = self.site.counted.get(given)
+        if found is None:
+            found = publish(
+                self.queries.cursor, block, unit=unit, minimum_users=self.site.minimum_users, now=self.site.now
+            )
+            self.site.counted[given] = found
+        return found
 
     def lacking(self, block: Block, unit: str) -> list[str]:
         """Roles that no attribute has, if the block reads one of people and there is nothing in its place."""

@@ -134,6 +134,23 @@ def test_a_page_is_not_run_again_unless_it_changed(directory: Path) -> None:
     site.connection.close()
 
 
+def test_a_block_is_not_counted_again_unless_it_or_a_query_of_it_changed(directory: Path) -> None:
+    bucket = str(directory / "bucket")
+    site = Site(warehouse.fetch(open_bucket(bucket), bucket, buckets.registry(APPLICATION)), minimum_users=2, now=NOW)
+
+    def run(where: str, title: str) -> object:
+        text = (
+            f"```sql a\nFROM sessions WHERE {where}\n```\n```sql b\nFROM a\n```\n```sql z\nSELECT 1 AS {title}\n```\n"
+        )
+        text += CHART.format("shell").replace("data: sessions", "data: b").replace("Shells", title)
+        return site.page(text, file="site/a.md", source=text, name="a", root="./").series[0].published
+
+    assert run("true", "one") is run("true", "two")
+    assert run("true", "one") != run("shell = 'fish'", "one")
+    assert site.faults == []
+    site.connection.close()
+
+
 def test_a_new_page_works_and_says_how_it_is_found(directory: Path) -> None:
     with (directory / "mkdocs.yml").open("a") as file:
         file.write("nav:\n  - index.md\n  - plain.md\n")
