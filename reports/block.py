@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +13,40 @@ from reports.expect import read as read_expectation
 
 __all__ = ["GRAINS", "Block", "BlockError", "Measure", "parse"]
 
-TYPES = ("line", "area", "bar", "table", "number")
+TYPES = (
+    "line", "area", "share", "bar", "histogram", "heatmap", "band", "funnel", "retention", "table", "number",
+)  # fmt: skip
 # Grains of time from fine to coarse, with their usual length in days.
 GRAINS = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.4, "quarter": 91.3, "year": 365.25}
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+PERCENTILES = {"p10": 0.1, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 ADD_UP = ("count", "sum")
 PLAIN = ("count", "people", "per_person", "share")
 OF_COLUMN = ("sum", "mean", "share", *PERCENTILES)
 MEASURE = re.compile(r"([a-z][a-z0-9_]*)(?:\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*\))?")
-MEASURES = "count, people, per_person, share, sum(c), mean(c), share(c), p50(c), p90(c), p95(c), p99(c)"
+MEASURES = f"count, people, per_person, share, {', '.join(f'{name}(c)' for name in OF_COLUMN)}"
+# What a kind counts where the block does not say.
+USUAL = {"share": "share", "histogram": "count", "funnel": "people", "retention": "people"}
+NEEDS = {
+    "x": ("line", "area", "share", "bar", "histogram", "heatmap", "band", "retention"),
+    "color": ("share",),
+    "rows": ("heatmap",),
+    "steps": ("funnel",),
+}
+# Options that only some kinds have.
+ONLY = {
+    "x": tuple(kind for kind in TYPES if kind != "funnel"),
+    "color": ("line", "area", "share", "bar", "table"),
+    "grain": tuple(kind for kind in TYPES if kind not in ("histogram", "funnel")),
+    "limit": ("line", "area", "share", "bar", "heatmap", "table"),
+    "people": ("line", "area", "bar", "heatmap", "table", "number"),
+    "rows": ("heatmap",),
+    "steps": ("funnel",),
+    "bars": ("bar",),
+    "interval": ("line", "bar", "table", "number"),
+}
+SEVERAL = ("table", "band")
+MOST_STEPS = 12
+MOST_DIMENSIONS = 4
 
 
 class BlockError(Exception):
@@ -51,18 +76,26 @@ class Measure:
 
 @dataclass(frozen=True)
 class Block:
-    """A chart block, read. `lines` says on which line an option stands."""
+    """A chart block, read. `lines` says on which line an option stands.
+
+    `color` is the second column to group by: also `rows` of a heatmap, and the second `x` of a table, whose others are
+    in `more`. `steps` are a funnel's labels and columns.
+    """
 
     type: str
     data: str
     y: tuple[Measure, ...]
     x: str | None = None
     color: str | None = None
+    more: tuple[str, ...] = ()
     grain: str | None = None
     title: str | None = None
     name: str | None = None
     limit: int = 8
     people: bool = True
+    steps: tuple[tuple[str, str], ...] = ()
+    bars: str | None = None
+    interval: bool = False
     expect: tuple[Expectation, ...] = ()
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
@@ -84,9 +117,25 @@ def parse(text: str) -> Block:
     faults += _together(read, values.keys(), lines)
     if faults:
         raise BlockError(sorted(faults))
-    people = read.get("people", True)
-    read["y"] = tuple(_measure(text, people) for text in read.pop("y", ()))
-    return Block(**read, lines=lines)
+    return Block(**_settled(read), lines=lines | ({"color": lines["rows"]} if "rows" in lines else {}))
+
+
+def _settled(read: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a block from options without fault."""
+    made = dict(read)
+    people = made.get("people", True)
+    texts = made.pop("y", None) or ((USUAL[made["type"]],) if made["type"] in USUAL else ())
+    y = tuple(_measure(text, people) for text in texts)
+    if made["type"] == "band" and len(y) == 1:
+        y = tuple(Measure(name, y[0].column) for name in ("p25", "p50", "p75"))
+    if "x" in made:
+        made["x"], *more = made["x"]
+        if more:
+            made["color"], *rest = more
+            made["more"] = tuple(rest)
+    if "rows" in made:
+        made["color"] = made.pop("rows")
+    return made | {"y": y}
 
 
 def _load(text: str) -> tuple[dict[str, Any], dict[str, int], list[tuple[int, str]]]:
@@ -112,10 +161,16 @@ def _load(text: str) -> tuple[dict[str, Any], dict[str, int], list[tuple[int, st
     return values, lines, faults
 
 
-def _plain(node: yaml.Node) -> str | list[str | None] | None:
-    """A text, a list of texts, or None for what no option can be."""
+def _plain(node: yaml.Node) -> Any:
+    """A text, a list or mapping of texts; None for what no option can be."""
     if isinstance(node, yaml.SequenceNode):
-        return [str(item.value) if isinstance(item, yaml.ScalarNode) else None for item in node.value]
+        return [_scalar(item) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return [(_scalar(key), _scalar(value)) for key, value in node.value], "mapping"
+    return _scalar(node)
+
+
+def _scalar(node: yaml.Node) -> str | None:
     return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
 
@@ -129,6 +184,29 @@ def _name(value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError(f"must be a name of letters, digits and underscores, got {_shown(value)}")
     return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, list) and not value:
+        raise ValueError("an empty list groups by nothing; name a column")
+    return tuple(_name(one) for one in (value if isinstance(value, list) else [value]))
+
+
+def _steps(value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, tuple):
+        raise ValueError("must be a list of lines `Label: column`, in the order in which they are taken")
+    steps = tuple((_text(label), _name(column)) for label, column in value[0])
+    if not 2 <= len(steps) <= MOST_STEPS:
+        raise ValueError(f"a funnel has from 2 to {MOST_STEPS} steps, got {len(steps)}")
+    if len({label for label, _ in steps}) < len(steps):
+        raise ValueError("two steps have one label; name each differently")
+    return steps
+
+
+def _true(value: Any) -> bool:
+    if value not in ("true", "false"):
+        raise ValueError(f"must be true or false, got {_shown(value)}")
+    return bool(value == "true")
 
 
 def _choice(options: tuple[str, ...]) -> Any:
@@ -172,9 +250,13 @@ def _people(value: Any) -> bool:
 READERS: dict[str, Any] = {
     "type": _choice(TYPES),
     "data": _name,
-    "x": _name,
+    "x": _names,
     "y": _measures,
     "color": _name,
+    "rows": _name,
+    "steps": _steps,
+    "bars": _choice(("stacked", "grouped")),
+    "interval": _true,
     "grain": _choice(tuple(GRAINS)),
     "title": _text,
     "name": _name,
@@ -191,10 +273,30 @@ def _together(read: dict[str, Any], given: Collection[str], lines: dict[str, int
     def fault(option: str, message: str) -> None:
         faults.append((lines.get(option, 0), message))
 
-    kind, people = read.get("type"), read.get("people", True)
+    kind, people = str(read.get("type")), read.get("people", True)
     for key in ("type", "data", "y"):
-        if key not in given and not (key == "y" and kind == "table" and not people):
+        if key not in given and not (key == "y" and (kind in USUAL or (kind == "table" and not people))):
             fault(key, f"{key} is missing; add `{key}: …`")
+    if kind in TYPES:
+        for key, kinds in NEEDS.items():
+            if kind in kinds and key not in given:
+                fault("type", f"a {kind} needs {key}; add `{key}: {'' if key == 'steps' else 'column'}`")
+        for key, kinds in ONLY.items():
+            if key in given and kind not in kinds:
+                instead = "call it rows" if (kind, key) == ("heatmap", "color") else "remove it, or use type: table"
+                fault(key, f"a {kind} has no {key}; {instead}")
+    x = read.get("x", ())
+    if len(x) > 1 and kind != "table":
+        fault("x", f"a {kind} has one x; keep one, or use type: table")
+    elif len(x) > MOST_DIMENSIONS or (len(x) > 1 and "color" in given):
+        fault("x", f"a table groups by up to {MOST_DIMENSIONS} columns, all named in x; remove the others")
+    if "color" in given and "x" not in given and kind == "table":
+        fault("color", "color needs x; call it x")
+    for key in ("color", "rows"):
+        if key in read and read[key].lower() in [name.lower() for name in x]:
+            fault(key, f"{key} is x again; remove it")
+    if len({name.lower() for name in x}) < len(x):
+        fault("x", "x names a column twice; keep one")
     measures: list[Measure] = []
     for text in read.get("y", ()):
         try:
@@ -203,38 +305,46 @@ def _together(read: dict[str, Any], given: Collection[str], lines: dict[str, int
             fault("y", f"y: {error}")
     for measure in sorted({measure for measure in measures if measures.count(measure) > 1}, key=str):
         fault("y", f"y: {measure} is given twice; keep one")
-    bare_share = Measure("share") in measures
-    if kind in ("line", "area", "bar"):
-        if "x" not in given:
-            fault("type", f"a {kind} needs x; add `x: column`")
-        if len(read.get("y", ())) > 1:
-            fault("y", f"a {kind} draws one measure; keep one, or use type: table")
-    if (
-        kind == "area"
-        and "color" in given
-        and people
-        and measures
-        and measures[0].name not in ADD_UP
-        and not bare_share
-    ):
-        fault("y", "an area stacks what adds up: count, share or sum(c); use type: line")
-    if kind == "number":
-        for key in ("x", "color", "grain", "limit"):
-            if key in given:
-                fault(key, f"a number has no {key}; remove it, or use type: table")
-        if len(read.get("y", ())) > 1:
-            fault("y", "a number shows one measure; keep one, or use type: table")
-        if bare_share:
-            fault("y", "a number has no groups to be a share of; use share(c), of a true or false column c")
-    elif "color" in given and "x" not in given and kind == "table":
-        fault("color", "color needs x; call it x")
-    if "color" in read and read["color"].lower() == str(read.get("x")).lower():
-        fault("color", "color is x again; remove it")
-    if not people:
-        for key in ("grain", "limit"):
+    if len(read.get("y", ())) > 1 and kind in TYPES and kind not in SEVERAL:
+        verb = "shows" if kind in ("number", "funnel", "retention") else "draws"
+        fault("y", f"a {kind} {verb} one measure; keep one, or use type: table")
+    if people:
+        _measured(kind, read, measures, fault)
+    else:
+        for key in ("grain", "limit", "interval"):
             if key in given:
                 fault(key, f"{key} is for rows that are counted, and `people: none` shows them as they are; remove it")
+        if kind == "number" and "x" in given:
+            fault("x", "a number of `people: none` has no x; remove it, or use type: table")
     return faults
+
+
+def _measured(kind: str, read: dict[str, Any], measures: list[Measure], fault: Callable[[str, str], None]) -> None:
+    """Faults of what is counted, for the kind that shows it."""
+    bare_share = Measure("share") in measures
+    adds_up = all(measure.name in ADD_UP or measure == Measure("share") for measure in measures)
+    if kind == "area" and "color" in read and not adds_up:
+        fault("y", "an area stacks what adds up: count, share or sum(c); use type: line")
+    if read.get("bars") == "stacked" and not adds_up:
+        fault("bars", "bars are stacked of what adds up: count, share or sum(c); remove it")
+    if kind == "share" and measures not in ([], [Measure("share")]):
+        fault("y", "a share draws each group's part of all rows; remove y")
+    if kind == "histogram" and any(str(measure) not in ("count", "people", "share") for measure in measures):
+        fault("y", "a histogram counts count, people or share; use one of them")
+    if kind == "funnel" and any(str(measure) not in ("count", "people") for measure in measures):
+        fault("y", "a funnel counts people, or with `y: count` rows; use one of them")
+    if kind == "retention" and any(str(measure) != "people" for measure in measures):
+        fault("y", "retention counts people; remove y")
+    if kind == "band" and measures:
+        parts = [PERCENTILES.get(measure.name, 0) for measure in measures]
+        if {measure.name for measure in measures} - PERCENTILES.keys() or len({one.column for one in measures}) > 1:
+            fault("y", "a band draws percentiles of one column; use y: p50(c), or y: [p10(c), p50(c), p90(c)]")
+        elif len(parts) not in (1, 3) or parts != sorted(parts) or (len(parts) == 1 and parts != [0.5]):
+            fault("y", "a band has a lower edge, a middle and an upper edge, as in y: [p10(c), p50(c), p90(c)]")
+    if kind in ("number", "heatmap") and bare_share:
+        fault("y", f"a {kind} has no groups to be a share of; use share(c), of a true or false column c")
+    if read.get("interval") and not (len(measures) == 1 and measures[0].name in ("share", "mean") and not bare_share):
+        fault("interval", "an interval is for one share(c) or mean(c); remove it")
 
 
 def _measure(text: str, people: bool = True) -> Measure:

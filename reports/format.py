@@ -8,10 +8,12 @@ from datetime import datetime
 from reports.block import Measure
 from reports.published import Column, Value
 
-__all__ = ["axis", "heading", "inert", "label", "sentence", "value", "words"]
+__all__ = ["axis", "between", "heading", "inert", "label", "sentence", "value", "words"]
 
 PERIODS = {"hour": "%Y-%m-%d %H:00", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%b %Y", "year": "%Y"}
-OF = {"sum": "Sum of", "mean": "Mean", "p50": "Median"} | {f"p{n}": f"{n}th percentile of" for n in (90, 95, 99)}
+OF = {"sum": "Sum of", "mean": "Mean", "p50": "Median"} | {
+    f"p{n}": f"{n}th percentile of" for n in (10, 25, 75, 90, 95, 99)
+}
 LONGEST = 80
 NOTHING = "\u2013"
 
@@ -74,6 +76,17 @@ def value(column: Column, given: Value) -> str:
     if column.kind == "milliseconds":
         return _duration(given)
     return f"{given:,}" if isinstance(given, int) else _number(given)
+
+
+def between(column: Column, low: float | None, high: float | None) -> str:
+    """A bin from `low` up to `high`; without one of them it has no end there."""
+    if low is None:
+        return f"under {value(column, high)}"
+    if high is None:
+        return f"{value(column, low)} or more"
+    if column.kind == "number" and low == int(low) and high == low + 1:
+        return f"{int(low):,}"
+    return f"{value(column, low)} to {value(column, high)}"
 
 
 def _number(given: float) -> str:

@@ -8,9 +8,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from reports import format
+from reports import bodies, format
 from reports.block import Block
-from reports.published import Column, Published
+from reports.published import Column, Published, Value
 
 __all__ = ["banner", "figure", "freshness", "script_json", "table", "title"]
 
@@ -30,9 +30,15 @@ def title(block: Block, unit: str) -> str:
     """The title given, or one made of what is counted and by what."""
     if block.title:
         return block.title
-    by = [format.words(name) for name in (block.x, block.color) if name]
-    counted = format.heading(block.y[0], unit) if block.y else format.sentence(format.words(block.data))
-    return counted + (f" by {' and '.join(by)}" if by else "")
+    if block.type == "funnel":
+        return f"From {block.steps[0][0]} to {block.steps[-1][0]}"
+    if block.type == "retention":
+        return "People who come back"
+    over_time = block.type in ("number", "band")
+    by = [] if over_time else [format.words(name) for name in (block.x, block.color, *block.more) if name]
+    measure = block.y[1 if block.type == "band" else 0] if block.y else None
+    counted = format.heading(measure, unit) if measure else format.sentence(format.words(block.data))
+    return counted + (f" by {', '.join(by[:-1])}{' and ' if by[:-1] else ''}{by[-1]}" if by else "")
 
 
 def figure(block: Block, published: Published, plot: dict[str, Any] | None, id: str, sql: str, downloads: str) -> str:
@@ -60,18 +66,24 @@ def _plot(block: Block, published: Published, plot: dict[str, Any] | None) -> st
 
 
 def _number(block: Block, published: Published, plot: dict[str, Any] | None) -> str:
-    column, value = published.measures[0], published.rows[0][-1]
-    shown = text(format.value(column, value))
-    if isinstance(value, datetime):
-        shown = _time(value)
-    return f'<p class="ab-value">{shown}</p>'
+    return bodies.number(block, published)
+
+
+def _funnel(block: Block, published: Published, plot: dict[str, Any] | None) -> str:
+    return bodies.funnel(block, published)
+
+
+def _retention(block: Block, published: Published, plot: dict[str, Any] | None) -> str:
+    return bodies.retention(block, published)
 
 
 def _table(block: Block, published: Published, plot: dict[str, Any] | None) -> str:
     return table(block, published)
 
 
-BODIES = {"number": _number, "table": _table}
+BODIES = {"number": _number, "table": _table, "funnel": _funnel, "retention": _retention}
+# Bodies that show all the published numbers themselves.
+WHOLE = ("table", "funnel")
 
 
 def _empty(block: Block, published: Published) -> str:
@@ -89,41 +101,103 @@ def _note(block: Block, published: Published) -> str:
     # A card that counts people says so itself.
     parts = [] if block.type == "number" and block.y[0].name == "people" else [f"{published.people:,} people"]
     period = published.grain or ""
-    if period:
+    if period and block.type != "number":
         parts.append(
             f"by {period}, UTC; {'this' if published.partial else 'the current'} {period} is "
             f"{'not over' if published.partial else 'left out until it is over'}"
         )
-    if published.withheld:
-        what = period if len(published.dimensions) == 1 and period else "group"
-        number = published.withheld
-        parts.append(
-            f"{number} {what}{'s' if number > 1 else ''} of fewer than {published.minimum_users} people "
-            f"{'are' if number > 1 else 'is'} not shown"
+    if published.interval and block.type != "number":
+        parts.append("with 95 % intervals, people drawn at random")
+    parts += _held_back(block, published)
+    return " · ".join(parts)
+
+
+# What a cell of a kind is called in a caption.
+CELLS = {"funnel": "step", "histogram": "bin", "retention": "group"}
+
+
+def _held_back(block: Block, published: Published) -> list[str]:
+    """How much is not shown, and why."""
+    alone = len(published.dimensions) == 1
+    what = CELLS.get(block.type) or (published.grain if alone and published.grain else "group")
+    few, more = published.withheld, published.withheld_more
+    parts = []
+    if few:
+        said = f"{few} {what}{'s' if few > 1 else ''} of fewer than {published.minimum_users} people"
+        parts.append(f"{said} {'are' if few + more > 1 else 'is'} not shown" if not more else said)
+    if more:
+        said = f"{more}{'' if few else f' {what}'}{' more' if few else 's' if more > 1 else ''}"
+        also = f"{said} that would give away such a one"
+        parts[-1:] = (
+            [f"{parts[-1]} and {also} are not shown"] if few else [f"{also} {'are' if more > 1 else 'is'} not shown"]
         )
     if published.withheld_measures:
         parts.append("figures that too few people stand behind are left out")
-    return " · ".join(parts)
+    return parts
+
+
+KINDS = {
+    "line": "Line chart",
+    "area": "Stacked area chart",
+    "share": "Area chart stacked to 100 %",
+    "bar": "Bar chart",
+    "histogram": "Histogram",
+    "heatmap": "Heat map",
+    "band": "Band of percentiles over time",
+}
 
 
 def _alternative(block: Block, published: Published) -> str:
     """The chart in words, for those who do not see it."""
     first, last = published.rows[0], published.rows[-1]
-    kind = {"line": "Line chart", "area": "Stacked area chart", "bar": "Bar chart"}[block.type]
-    said = f"{kind}: {title(block, published.unit)}."
-    if published.dimensions[0].kind == "time":
+    said = f"{KINDS[block.type]}: {title(block, published.unit)}."
+    if block.type == "histogram":
+        return f"{said} {_shape(published)}"
+    timed = published.dimensions[0].kind == "time"
+    if timed:
         said += f" From {format.label(first[0], published.grain)} to {format.label(last[0], published.grain)}."
-    ends = (
-        [row for row in published.rows if row[0] == last[0]]
-        if published.dimensions[0].kind == "time"
-        else published.rows
-    )
+    if block.type == "heatmap":
+        return f"{said} {_extremes(published)}"
     told = [
         ", ".join(format.label(value, published.grain) for value in row[: len(published.dimensions)])
-        + f": {format.value(published.measures[0], row[-1])}"
-        for row in ends[:8]
+        + f": {_told(published, row)}"
+        for row in ([row for row in published.rows if row[0] == last[0]] if timed else published.rows)[:8]
     ]
     return f"{said} {'; '.join(told)}."
+
+
+def _told(published: Published, row: tuple[Value, ...]) -> str:
+    """The measures of a row."""
+    depth = len(published.dimensions)
+    shown = [format.value(column, value) for column, value in zip(published.measures, row[depth:], strict=True)]
+    if published.interval:
+        return f"{shown[0]} ({shown[1]} to {shown[2]})"
+    return " to ".join(shown)
+
+
+def _shape(published: Published) -> str:
+    """A histogram in words: the fullest bin and the percentiles."""
+    column = published.dimensions[0]
+    low, high, *_ = max(published.rows, key=lambda row: row[2] if isinstance(row[2], int | float) else -1)
+    names = {"p50": "Median", "p95": "95th percentile"}
+    marks = [f" {names.get(name, name)} {format.value(column, value)}." for name, value in published.marks]
+    return f"Most are {format.between(column, low, high)}." + "".join(marks)  # type: ignore[arg-type]
+
+
+def _third(row: tuple[Any, ...]) -> Any:
+    return row[2]
+
+
+def _extremes(published: Published) -> str:
+    """A heat map in words: where there is most and least."""
+    rows: list[tuple[Any, ...]] = [row for row in published.rows if isinstance(row[2], int | float)]
+    ends = [("Most", max), ("Least", min)]
+    told = []
+    for word, pick in ends if rows else []:
+        row: tuple[Any, ...] = pick(rows, key=_third)
+        names = ", ".join(format.label(value, published.grain) for value in row[:2])
+        told.append(f"{word}: {names}, {format.value(published.measures[0], row[2])}.")
+    return " ".join(told)
 
 
 def _extras(block: Block, published: Published, sql: str, downloads: str) -> str:
@@ -131,9 +205,9 @@ def _extras(block: Block, published: Published, sql: str, downloads: str) -> str
         f'<a href="{text(downloads)}.{ending}" download>{name}</a>'
         for ending, name in (("csv", "CSV"), ("parquet", "Parquet"))
     )
-    numbers = "" if block.type in BODIES else table(block, published)
+    numbers = "" if block.type in WHOLE or not published.dimensions else table(block, published)
     return (
-        f'<details class="ab-more"><summary>{"SQL" if block.type in BODIES else "Table, SQL"} and downloads</summary>'
+        f'<details class="ab-more"><summary>{"Table, SQL" if numbers else "SQL"} and downloads</summary>'
         f"{numbers}<pre><code>{text(sql)}</code></pre><p>{files}</p></details>"
     )
 
@@ -141,14 +215,13 @@ def _extras(block: Block, published: Published, sql: str, downloads: str) -> str
 def table(block: Block, published: Published) -> str:
     """The published cells as an HTML table."""
     names = [format.sentence(format.words(column.name)) for column in published.dimensions]
-    names += [format.heading(measure, published.unit) for measure in block.y] or [
-        format.sentence(format.words(column.name)) for column in published.measures
-    ]
+    names += [_measure(block, published, number) for number in range(len(published.measures))]
     head = "".join(
         f'<th scope="col"{_align(column)}>{text(name)}</th>'
         for name, column in zip(names, published.columns, strict=True)
     )
-    rows = "".join(f"<tr>{_cells(row, published)}</tr>" for row in published.rows)
+    longest = _longest(published) if block.type == "table" else {}
+    rows = "".join(f"<tr>{_cells(row, published, longest)}</tr>" for row in published.rows)
     named = text(title(block, published.unit))
     return (
         f'<div class="ab-table" tabindex="0" role="region" aria-label="{named}, as a table">'
@@ -156,13 +229,41 @@ def table(block: Block, published: Published) -> str:
     )
 
 
-def _cells(row: tuple[Any, ...], published: Published) -> str:
+def _measure(block: Block, published: Published, number: int) -> str:
+    """The heading of a measure's column."""
+    name = published.measures[number].name
+    if published.interval and number:
+        return f"95 % {name.rsplit(' ', 1)[-1]}"
+    known = {str(measure): measure for measure in block.y}
+    return format.heading(known[name], published.unit) if name in known else format.sentence(format.words(name))
+
+
+def _longest(published: Published) -> dict[int, float]:
+    """What a bar in a cell is measured by, for columns whose numbers are parts or amounts."""
     depth = len(published.dimensions)
-    cells = [f'<th scope="row">{text(format.label(value, published.grain))}</th>' for value in row[:depth]]
-    cells += [
-        f"<td{_align(column)}>{text(format.value(column, value))}</td>"
-        for column, value in zip(published.measures, row[depth:], strict=True)
-    ]
+    found: dict[int, float] = {}
+    for number, column in enumerate(published.measures, depth):
+        values = [row[number] for row in published.rows]
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        if column.kind == "share":
+            found[number] = 1.0
+        elif column.kind in ("number", "milliseconds") and len(numbers) > 1 and min(numbers) >= 0 and max(numbers) > 0:
+            found[number] = max(numbers)
+    return found if published.people is not None else {}
+
+
+def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]) -> str:
+    depth = len(published.dimensions)
+    cells = []
+    for number, (column, value) in enumerate(zip(published.columns, row, strict=True)):
+        if number < depth:
+            plain = column.kind in ("number", "milliseconds") and isinstance(value, int | float)
+            shown = format.value(column, value) if plain else format.label(value, published.grain)
+            cells.append(f'<th scope="row"{_align(column)}>{text(shown)}</th>')
+        else:
+            drawn = isinstance(value, int | float) and number in longest
+            bar = bodies.bar(value / longest[number]) if drawn else ""
+            cells.append(f"<td{_align(column)}>{bar}{text(format.value(column, value))}</td>")
     return "".join(cells)
 
 

@@ -25,8 +25,11 @@ class Published:
 
     `unit` says what was counted ("runs", "events", "spans", "rows"), `people` how many distinct people are in these
     rows; None where they are not people's. `groups` are the values of the second dimension, in order. `withheld` is
-    the number of cells that are not shown, `withheld_measures` that of single values in cells that are. `partial` says
-    that the last period is not over. `empty` says why there are no rows: "no data" or "too few people".
+    the number of cells that are not shown, `withheld_more` that of those which are not because a total less them would
+    give one away, `withheld_measures` that of single values in cells that are. `partial` says that the last period is
+    not over. `empty` says why there are no rows: "no data" or "too few people". `marks` are percentiles of the whole,
+    by name. `logarithmic` says that bins are even on such a scale. `interval` says that the last two measures are the
+    ends of the first one's 95 % confidence interval. `sql` says how it was counted, where that is not one aggregate.
     """
 
     dimensions: tuple[Column, ...]
@@ -35,12 +38,17 @@ class Published:
     people: int | None
     groups: tuple[Value, ...] = ()
     withheld: int = 0
+    withheld_more: int = 0
     withheld_measures: int = 0
     minimum_users: int = 0
     unit: str = ""
     grain: str | None = None
     partial: bool = False
     empty: str | None = None
+    marks: tuple[tuple[str, Value], ...] = ()
+    logarithmic: bool = False
+    interval: bool = False
+    sql: str | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -32,10 +32,17 @@ def test_a_table_counts_several_things_and_shows_eight_groups() -> None:
     assert block.people
 
 
+# The least that each kind needs.
+LEAST = dict.fromkeys(TYPES, "x: start_time\ny: count") | {
+    "number": "y: count", "share": "x: start_time\ncolor: os", "histogram": "x: duration_ms",
+    "heatmap": "x: hour\nrows: weekday\ny: count", "band": "x: start_time\ny: p50(duration_ms)",
+    "funnel": "steps:\n  Installed: installed\n  Ran: ran", "retention": "x: start_time",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_every_type_is_read(kind: str) -> None:
-    x = "" if kind == "number" else "\nx: start_time"
-    assert parse(f"type: {kind}\ndata: runs\ny: count{x}").type == kind
+    assert parse(f"type: {kind}\ndata: runs\n{LEAST[kind]}").type == kind
 
 
 @pytest.mark.parametrize("grain", GRAINS)
@@ -56,6 +63,26 @@ def test_columns_are_named_where_no_people_are_counted() -> None:
     block = parse("type: number\ndata: releases\npeople: none\ny: released")
     assert block.y == (Measure("column", "released"),)
     assert not block.people
+
+
+def test_a_band_of_one_percentile_lies_between_the_quarters() -> None:
+    block = parse("type: band\ndata: runs\nx: start_time\ny: p50(ms)")
+    assert [str(measure) for measure in block.y] == ["p25(ms)", "p50(ms)", "p75(ms)"]
+
+
+def test_a_table_groups_by_several_columns() -> None:
+    block = parse("type: table\ndata: runs\nx: [os, shell, version]\ny: count")
+    assert (block.x, block.color, block.more) == ("os", "shell", ("version",))
+
+
+def test_rows_of_a_heatmap_are_its_second_column() -> None:
+    block = parse("type: heatmap\ndata: runs\nx: hour\nrows: weekday\ny: count")
+    assert (block.x, block.color, block.lines["color"]) == ("hour", "weekday", 3)
+
+
+def test_steps_are_read_in_their_order() -> None:
+    block = parse("type: funnel\ndata: runs\nsteps:\n  Z first: z\n  A then: a")
+    assert block.steps == (("Z first", "z"), ("A then", "a"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +123,7 @@ def test_columns_may_be_called_on_and_no() -> None:
         (f"{BAR}1: x", 4, 'unknown option "1"'),
         (f"{BAR}x: os", 4, 'option "x" is given twice; keep one'),
         ("type: pie\ndata: sessions\nx: shell\ny: people", 0, 'type: "pie" is not known; use one of'),
-        ("type: funnel\ndata: sessions\nx: shell\ny: people", 0, "use one of line, area, bar, table, number"),
+        ("type: funnel\ndata: sessions\nx: shell\ny: people", 0, "a funnel needs steps; add `steps: `"),
         (f"{BAR}grain: wek", 4, 'grain: "wek" is not known; did you mean "week"?'),
         (f"{BAR}grain: [week]", 4, "grain: a list is not known"),
         (f"{BAR}color: {{a: b}}", 4, "color: must be a name of letters, digits and underscores, got a mapping"),
@@ -123,7 +150,33 @@ def test_columns_may_be_called_on_and_no() -> None:
         ("type: line\ndata: sessions\nx: start_time\ny: [count, people]", 3, "a line draws one measure; keep one"),
         ("type: area\ndata: sessions\nx: t\ncolor: os\ny: p50(a)", 4, "an area stacks what adds up"),
         ("type: area\ndata: sessions\nx: t\ncolor: os\ny: people", 4, "an area stacks what adds up"),
-        ("type: number\ndata: sessions\nx: os\ny: count", 2, "a number has no x; remove it"),
+        ("type: number\ndata: sessions\ncolor: os\ny: count", 2, "a number has no color; remove it"),
+        ("type: share\ndata: s\nx: t\ny: count\ncolor: os", 3, "a share draws each group's part of all rows"),
+        ("type: share\ndata: s\nx: t", 0, "a share needs color; add `color: column`"),
+        ("type: heatmap\ndata: s\nx: t\ncolor: os\ny: count", 3, "a heatmap has no color; call it rows"),
+        ("type: heatmap\ndata: s\nx: os\nrows: OS\ny: count", 3, "rows is x again; remove it"),
+        ("type: histogram\ndata: s\nx: ms\ny: mean(a)", 3, "a histogram counts count, people or share"),
+        ("type: histogram\ndata: s\nx: ms\nlimit: 3", 3, "a histogram has no limit"),
+        ("type: band\ndata: s\nx: t\ny: mean(a)", 3, "a band draws percentiles of one column"),
+        ("type: band\ndata: s\nx: t\ny: p90(a)", 3, "a band has a lower edge, a middle and an upper edge"),
+        ("type: band\ndata: s\nx: t\ny: [p90(a), p50(a), p10(a)]", 3, "a band has a lower edge"),
+        ("type: band\ndata: s\nx: t\ny: [p10(a), p50(b), p90(a)]", 3, "percentiles of one column"),
+        ("type: funnel\ndata: s\nsteps: installed", 2, "steps: must be a list of lines `Label: column`"),
+        ("type: funnel\ndata: s\nsteps:\n  A: a", 2, "a funnel has from 2 to 12 steps, got 1"),
+        ("type: funnel\ndata: s\nsteps:\n  A: a\n  A: b", 2, "two steps have one label"),
+        ("type: funnel\ndata: s\nsteps:\n  A: a\n  B: [b]", 2, "must be a name of letters"),
+        ("type: funnel\ndata: s\nx: t\nsteps:\n  A: a\n  B: b", 2, "a funnel has no x"),
+        ("type: funnel\ndata: s\ny: share\nsteps:\n  A: a\n  B: b", 2, "a funnel counts people"),
+        ("type: retention\ndata: s\nx: t\ny: count", 3, "retention counts people; remove y"),
+        (f"{BAR}bars: side", 4, 'bars: "side" is not known; use one of stacked, grouped'),
+        (f"{BAR}bars: stacked", 4, "bars are stacked of what adds up"),
+        (f"{BAR}interval: yes", 4, 'interval: must be true or false, got "yes"'),
+        (f"{BAR}interval: true", 4, "an interval is for one share(c) or mean(c); remove it"),
+        ("type: table\ndata: s\nx: [a, A]\ny: count", 2, "x names a column twice"),
+        ("type: table\ndata: s\nx: []\ny: count", 2, "x: an empty list groups by nothing"),
+        ("type: table\ndata: s\nx: [a, b]\ny: count\ncolor: c", 2, "a table groups by up to 4 columns"),
+        ("type: bar\ndata: s\nx: [a, b]\ny: count", 2, "a bar has one x; keep one"),
+        ("type: histogram\ndata: s\npeople: none\nx: a", 2, "a histogram has no people"),
         ("type: number\ndata: sessions\ny: [count, people]", 2, "a number shows one measure"),
         ("type: number\ndata: sessions\ny: share", 2, "a number has no groups to be a share of; use share(c)"),
         ("type: table\ndata: sessions\ncolor: os\ny: count", 2, "color needs x"),

@@ -60,7 +60,9 @@ def test_each_group_is_a_line_of_its_own_color_and_other_is_grey() -> None:
     )
     figure = draw(made, more="color: shell")
     assert [trace["name"] for trace in figure["data"]] == ["fish", "not known", "Other"]
-    assert [trace["line"]["color"] for trace in figure["data"]] == [charts.PALETTE[0], charts.GREY, charts.GREY]
+    own = charts.colors(["fish"])["fish"]
+    assert own in charts.PALETTE
+    assert [trace["line"]["color"] for trace in figure["data"]] == [own, charts.GREY, charts.GREY]
     assert list(figure["data"][1]["y"]) == [10, None, None, None]
     assert figure["layout"]["showlegend"]
 
@@ -152,6 +154,110 @@ def test_no_label_is_taken_for_markup_or_a_template(label: str, kind: str) -> No
             for text in [template, *texts]:
                 assert "<" not in text.replace("<extra></extra>", "")
             assert "%{" not in template
+
+
+def test_a_group_has_the_same_color_in_every_chart_unless_another_took_it() -> None:
+    alone = charts.colors(["fish"])["fish"]
+    assert charts.colors(["fish", "zsh", "bash"])["fish"] == alone
+    for groups in (["fish", "zsh", "bash", "cmd"], [f"1.{minor}.0" for minor in range(8)], ["yes", "no"]):
+        assert len(set(charts.colors(groups).values())) == len(groups)
+    # More groups than colours have to share, as evenly as can be.
+    many = charts.colors([str(number) for number in range(16)])
+    assert max(list(many.values()).count(color) for color in charts.PALETTE) == 2
+
+
+def shells_by_month(*rows: tuple[Value, ...], kind: str = "number", name: str = "count") -> Published:
+    groups = tuple(dict.fromkeys(row[1] for row in rows))
+    return Published(
+        (TIME, Column("shell", "text")), (Column(name, kind),), rows, 20, groups, unit="runs", grain="month"
+    )
+
+
+def test_shares_are_stacked_to_all_and_a_group_that_is_not_there_adds_nothing() -> None:
+    made = shells_by_month((JANUARY, "fish", 1.0), (APRIL, "fish", 0.5), (APRIL, "zsh", 0.5), kind="share")
+    block = parse("type: share\ndata: sessions\nx: start_time\ncolor: shell")
+    figure = charts.figure(block, made)
+    assert [list(trace["y"]) for trace in figure["data"]] == [[1.0, None, None, 0.5], [0, None, None, 0.5]]
+    assert list(figure["layout"]["yaxis"]["range"]) == [0, 1]
+
+
+def test_bars_of_what_adds_up_may_stand_beside_each_other() -> None:
+    made = Published(
+        (Column("shell", "text"), Column("os", "text")), (COUNT,), (("fish", "Linux", 12),), 12, ("Linux",), unit="runs"
+    )
+    assert draw(made, "bar", "count", "color: os\nbars: grouped")["layout"]["barmode"] == "group"
+
+
+def test_a_histogram_has_even_bins_open_ends_and_marks() -> None:
+    column = Column("from", "milliseconds"), Column("to", "milliseconds")
+    rows = ((None, 100.0, 11), (100.0, 1_000.0, 40), (1_000.0, 10_000.0, 30), (10_000.0, None, 12))
+    made = Published(column, (COUNT,), rows, 60, unit="runs", marks=(("p50", 1_000.0),), logarithmic=True)
+    figure = charts.figure(parse("type: histogram\ndata: sessions\nx: duration_ms"), made)
+    (trace,) = figure["data"]
+    assert list(trace["x"]) == pytest.approx([-0.5, 0.5, 1.5, 2.5])
+    assert list(trace["marker"]["opacity"]) == [0.5, 1, 1, 0.5]
+    assert list(trace["customdata"]) == [
+        "under 100 ms: 11", "100 ms to 1 s: 40", "1 s to 10 s: 30", "10 s or more: 12",
+    ]  # fmt: skip
+    assert figure["layout"]["shapes"][0]["x0"] == pytest.approx(1)
+    assert figure["layout"]["annotations"][0]["text"] == "median 1 s"
+    assert "1 s" in figure["layout"]["xaxis"]["ticktext"]
+
+
+def test_a_bin_that_is_not_shown_is_a_gap() -> None:
+    rows = ((None, 10.0, 11), (10.0, 20.0, 40), (30.0, 40.0, 30), (40.0, None, 12))
+    made = Published((Column("from", "number"), Column("to", "number")), (COUNT,), rows, 60, unit="runs")
+    (trace,) = charts.figure(parse("type: histogram\ndata: sessions\nx: size"), made)["data"]
+    assert list(trace["x"]) == pytest.approx([-0.5, 0.5, 2.5, 3.5])
+
+
+def test_a_heat_map_is_blank_where_nothing_is_shown() -> None:
+    rows = (("0", "Monday", 12), ("1", "Monday", 30), ("1", "Tuesday", 11))
+    made = Published(
+        (Column("hour", "text"), Column("weekday", "text")), (COUNT,), rows, 40, ("Monday", "Tuesday"), unit="runs"
+    )
+    figure = charts.figure(parse("type: heatmap\ndata: s\nx: hour\nrows: weekday\ny: count"), made)
+    (trace,) = figure["data"]
+    assert [list(row) for row in trace["z"]] == [[12, 30], [None, 11]]
+    assert trace["customdata"][1][0] == "0, Tuesday: not shown"
+    assert trace["text"][1][0] == ""
+    assert list(figure["layout"]["yaxis"]["ticktext"]) == ["Monday", "Tuesday"]
+    assert (trace["zmin"], trace["zmax"]) == (0, 30)
+
+
+def test_a_band_is_drawn_in_pieces_around_its_middle() -> None:
+    measures = tuple(Column(f"{name}(ms)", "milliseconds") for name in ("p25", "p50", "p75"))
+    rows = ((JANUARY, 10.0, 20.0, 30.0), (FEBRUARY, 11.0, 21.0, 31.0), (APRIL, None, 22.0, None))
+    made = Published((TIME,), measures, rows, 60, unit="runs", grain="month")
+    figure = charts.figure(parse("type: band\ndata: s\nx: start_time\ny: p50(ms)"), made)
+    band, middle = figure["data"]
+    assert list(band["y"]) == [30.0, 31.0, 11.0, 10.0]
+    assert list(middle["y"]) == [20.0, 21.0, None, 22.0]
+    assert middle["customdata"][0] == "20 ms (10 ms to 30 ms)"
+
+
+def test_intervals_are_drawn_around_what_they_are_of() -> None:
+    measures = (Column("share(f)", "share"), Column("share(f) from", "share"), Column("share(f) to", "share"))
+    shells = Published(
+        (Column("shell", "text"),), measures, (("fish", 0.5, 0.25, 0.625),), 60, unit="runs", interval=True
+    )
+    (trace,) = charts.figure(parse("type: bar\ndata: s\nx: shell\ny: share(f)\ninterval: true"), shells)["data"]
+    assert (list(trace["error_x"]["arrayminus"]), list(trace["error_x"]["array"])) == ([0.25], [0.125])
+    months = Published((TIME,), measures, ((JANUARY, 0.5, 0.25, 0.625),), 60, unit="runs", grain="month", interval=True)
+    _, band = charts.figure(parse("type: line\ndata: s\nx: start_time\ny: share(f)\ninterval: true"), months)["data"]
+    assert list(band["y"]) == [0.625, 0.25]
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_no_label_of_a_heat_map_is_taken_for_markup(label: str) -> None:
+    made = Published(
+        (Column("s", "text"), Column("t", "text")), (COUNT,), ((label, label, 12),), 12, (label,), unit="runs"
+    )
+    figure = charts.figure(parse("type: heatmap\ndata: s\nx: s\nrows: t\ny: count"), made)
+    (trace,) = figure["data"]
+    texts = [trace["customdata"][0][0], *figure["layout"]["xaxis"]["ticktext"], *figure["layout"]["yaxis"]["ticktext"]]
+    assert not any("<" in text for text in texts)
+    assert "%{" not in trace["hovertemplate"].replace("%{customdata}", "")
 
 
 def test_a_figure_carries_no_template_and_no_address() -> None:

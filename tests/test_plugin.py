@@ -29,12 +29,15 @@ def test_a_page_with_a_chart_becomes_a_site_with_its_downloads(tmp_path: Path, m
         "sub/more.md": f"# More\n\n{CHART}",
     }
     project(tmp_path, pages)
-    fill(tmp_path / "bucket", runs(1, 12, shellName="fish") + runs(20, 25, shellName="SECRET"))
+    fill(
+        tmp_path / "bucket",
+        runs(1, 12, shellName="fish") + runs(20, 30, shellName="zsh") + runs(40, 45, shellName="SECRET"),
+    )
     out = built(tmp_path, monkeypatch)
     index = (out / "index.html").read_text()
-    assert 'aria-label="Bar chart: Shells. fish: 12."' in index
+    assert 'aria-label="Bar chart: Shells. fish: 12; Other: 17."' in index
     assert 'href="./data/index/shells.csv"' in index
-    assert (out / "data/index/shells.csv").read_text() == "shell,people\nfish,12\n"
+    assert (out / "data/index/shells.csv").read_text() == "shell,people\nfish,12\nOther,17\n"
     assert (out / "data/index/shells.parquet").read_bytes().startswith(b"PAR1")
     assert 'href="../data/sub/more/shells.csv"' in (out / "sub/more.html").read_text()
     assert (out / "data/sub/more/shells.csv").is_file()

@@ -22,14 +22,54 @@
              page: read("--md-default-bg-color"), font: style.fontFamily };
   };
 
-  const themed = (layout) => {
+  // Names at the ends of lines are easier to follow than a legend. They need room beside the lines and between them.
+  const ended = ({ data, layout }, width) => {
+    const lines = data.filter((trace) => trace.name);
+    if (!layout.meta?.ends || width < 640 || lines.length < 2) return {};
+    const ends = lines.map((trace) => {
+      let at = trace.y.length - 1;
+      while (at > 0 && trace.y[at] == null) at -= 1;
+      return { text: trace.name, y: trace.y[at] ?? 0, x: trace.x[at], color: trace.line.color };
+    }).sort((one, other) => one.y - other.y);
+    const last = lines[0].x[lines[0].x.length - 1];
+    const most = Math.max(...lines.flatMap((trace) => trace.y.map((value) => value ?? 0)));
+    const apart = (15 / 290) * most;
+    if (ends.some((end) => end.x !== last) || ends.length * apart > most) return {};
+    ends.forEach((end, n) => { end.at = n ? Math.max(end.y, ends[n - 1].at + apart) : end.y; });
+    const longest = Math.max(...ends.map((end) => end.text.length));
+    return {
+      showlegend: false, margin: { ...layout.margin, r: Math.min(24 + longest * 7, 190) },
+      annotations: ends.map((end) => ({ text: end.text, x: 1, xref: "paper", xanchor: "left", y: end.at, xshift: 6,
+                                        showarrow: false, font: { color: end.color } })),
+    };
+  };
+
+  const themed = (figure, width) => {
     const { text, grid, page, font } = palette();
+    const layout = { ...figure.layout, ...ended(figure, width) };
     const axis = (given) => ({ gridcolor: grid, linecolor: grid, zerolinecolor: grid, ...given });
+    const shapes = (layout.shapes ?? []).map((shape) => ({ ...shape, line: { ...shape.line, color: text, width: 1.5 } }));
     return {
       height: 360, ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: font, size: 12, color: text }, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
-      hoverlabel: { bgcolor: page, bordercolor: grid, font: { family: font, color: text } },
+      shapes, hoverlabel: { bgcolor: page, bordercolor: grid, font: { family: font, color: text } },
     };
+  };
+
+  // A heat map's scale begins near the page's colour, light or dark; its numbers are left out where they would collide.
+  const dressed = ({ data, layout }, width) => {
+    const { text } = palette();
+    const dark = document.body.dataset.mdColorScheme === "slate";
+    return data.map((trace) => trace.type === "heatmap"
+      ? { ...trace, colorscale: layout.meta.scales[dark ? 1 : 0],
+          ...(width < 560 ? { texttemplate: "", showscale: false } : {}) }
+      : trace.error_x || trace.error_y
+        ? { ...trace, error_x: { ...trace.error_x, color: text }, error_y: { ...trace.error_y, color: text } }
+        : trace);
+  };
+  const arguments_ = (element) => {
+    const width = element.clientWidth;
+    return [element, dressed(element.figure, width), themed(element.figure, width)];
   };
 
   const draw = async (element) => {
@@ -40,7 +80,7 @@
     try {
       const library = await plotly();
       element.figure = figure;
-      await library.newPlot(element, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+      await library.newPlot(...arguments_(element), { responsive: true, displayModeBar: false });
     } catch (error) {
       const more = element.parentElement.querySelector("details");
       if (more) more.open = true;
@@ -58,7 +98,7 @@
 
   const repaint = () => {
     for (const element of plots())
-      if (element.figure && window.Plotly) window.Plotly.react(element, element.figure.data, themed(element.figure.layout));
+      if (element.figure && window.Plotly) window.Plotly.react(...arguments_(element));
   };
 
   const start = () => plots().forEach((element) => seen.observe(element));

@@ -1,0 +1,49 @@
+"""Edges of the bins of a number: round, and even on a linear or logarithmic scale."""
+
+import math
+
+__all__ = ["edges"]
+
+# Beyond this ratio of large to small values, equal steps would put nearly everybody into the first bin.
+SKEWED = 40
+PER_DECADE = (1, 2, 4, 5, 8, 10, 16, 20)
+ROUND = (1, 2, 2.5, 5, 10)
+# Steps of time in milliseconds that clocks know.
+TIMES = [unit * step for unit in (1_000, 60_000) for step in (1, 2, 5, 10, 15, 30)] + [
+    3_600_000 * step for step in (1, 2, 3, 6, 12, 24)
+]
+
+
+def edges(low: float, high: float, count: int, *, whole: bool, time: bool) -> tuple[tuple[float, ...], bool]:
+    """About `count` bins from `low` to `high`, as their edges, and whether they are even on a logarithmic scale.
+
+    `whole` numbers have whole edges; those of a `time` in milliseconds are such as clocks know.
+    """
+    if high <= low:
+        high = low + (1 if whole else max(abs(low) * 0.1, 1e-9))
+    if low > 0 and high / low >= SKEWED:
+        return (_doubling(low, high) if whole else _logarithmic(low, high, count)), True
+    step = _step((high - low) / count, whole, time)
+    first, last = math.floor(low / step), math.floor(high / step) + 1
+    return tuple(round(number * step, 12) for number in range(first, last + 1)), False
+
+
+def _doubling(low: float, high: float) -> tuple[float, ...]:
+    # Of whole numbers, each power of two has some in its bin; finer ones would stand empty between.
+    first, last = math.floor(math.log2(low)), math.floor(math.log2(high)) + 1
+    return tuple(float(2**power) for power in range(first, last + 1))
+
+
+def _logarithmic(low: float, high: float, count: int) -> tuple[float, ...]:
+    wanted = count / math.log10(high / low)
+    per = min(PER_DECADE, key=lambda number: abs(number - wanted))
+    first, last = math.floor(math.log10(low) * per), math.ceil(math.log10(high) * per)
+    return tuple(float(f"{10 ** (number / per):.6g}") for number in range(first, last + 1))
+
+
+def _step(wanted: float, whole: bool, time: bool) -> float:
+    if time and wanted >= TIMES[0]:
+        return float(min(TIMES, key=lambda step: abs(math.log(step / wanted))))
+    power = 10 ** math.floor(math.log10(wanted))
+    step = min((one * power for one in ROUND), key=lambda one: abs(math.log(one / wanted)))
+    return max(1.0, float(math.ceil(step))) if whole else step

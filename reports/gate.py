@@ -1,0 +1,508 @@
+"""The gate itself: counts one relation of people's rows for one block, and lets through only what may be shown.
+
+What is not shown is chosen by reports/conceal.py; here it is folded into "Other" where a chart has such a group, or
+left blank.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import product
+from statistics import NormalDist
+from typing import Any
+
+import duckdb
+
+from reports import bins, format
+from reports.block import GRAINS, PERCENTILES, Block, Measure
+from reports.cells import Axis, Cell, Counted, conditions, text_of
+from reports.conceal import Key, conceal
+from reports.format import inert
+from reports.published import OTHER, UNKNOWN, Column, Published, Value
+from reports.sandbox import QueryError
+from reports.warehouse import quote
+
+__all__ = ["Gate", "bin_names", "check_x", "ends", "find", "finite", "unit_of"]
+
+# A grain must show this share of the rows that it was given, or a coarser one is tried.
+ENOUGH_SHOWN = 0.8
+# No axis is cut finer than this many periods, unless the author asks for it.
+MOST_PERIODS = 80
+MOST_ROWS = 1_000
+MOST_CELLS = 5_000
+# Into how many bins a heatmap cuts a number.
+HEATMAP_BINS = 12
+VERSION = re.compile(r"\d+(\.\d+)+")
+KINDS = {"VARCHAR": "text", "BOOLEAN": "boolean", "DATE": "time", "DOUBLE": "number", "FLOAT": "number"}
+INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+BOOLEANS = {"true": "yes", "false": "no"}
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SURE = NormalDist().inv_cdf(0.975)
+
+
+def find(name: str, columns: Mapping[str, str], option: str) -> tuple[str, str]:
+    """A column's name as it is spelt in the relation, and its kind."""
+    for there, kind in columns.items():
+        if there.lower() == name.lower():
+            return there, _kind_of(there, kind, option)
+    near = difflib.get_close_matches(name, list(columns), 1)
+    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(columns)}"
+    raise QueryError(f'column "{name}" not found; {hint}', option=option)
+
+
+def _kind_of(name: str, sql_type: str, option: str) -> str:
+    if sql_type.startswith("TIMESTAMP"):
+        return "time"
+    if sql_type in INTEGERS or sql_type.startswith("DECIMAL"):
+        return "number"
+    if sql_type.startswith("ENUM"):
+        return "text"
+    if sql_type in KINDS:
+        return KINDS[sql_type]
+    raise QueryError(f'column "{name}" is {sql_type}, which is never published; select one of its parts', option=option)
+
+
+def unit_of(name: str, kind: str) -> str:
+    """The kind of a column's values, durations apart from other numbers."""
+    return "milliseconds" if kind == "number" and name.lower().endswith("_ms") else kind
+
+
+def check_x(block: Block, x: tuple[str, str] | None) -> None:
+    """Refuses an x that is not what the kind of chart needs."""
+    if block.type in ("line", "area", "share", "band", "retention") and x is not None and x[1] != "time":
+        raise QueryError(f'a {block.type} needs a time on x, "{x[0]}" is not one; use type: bar', option="x")
+
+
+def finite(value: Any) -> Any:
+    """Infinity and NaN, which JSON and axes do not have, as nothing; text as inert as a label."""
+    if isinstance(value, str):
+        return inert(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Gate:
+    """One block over one relation of people's rows."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        block: Block,
+        columns: Mapping[str, str],
+        unit: str,
+        minimum: int,
+        now: datetime,
+    ) -> None:
+        self.connection, self.block, self.columns = connection, block, columns
+        self.unit, self.minimum, self.now = unit, minimum, now
+        self.source = quote(block.data)
+        self.measures = tuple(self._measure(measure) for measure in block.y)
+        self.x = self._dimension(block.x, "x")
+        others = [self._dimension(name, "color" if name == block.color else "x") for name in (block.color, *block.more)]
+        self.others = [other for other in others if other is not None]
+        for name, kind in self.others:
+            if kind == "time":
+                raise QueryError(
+                    f'color: "{name}" is a time, which has no few groups; put it on x, and first', option="color"
+                )
+        if block.grain and (self.x is None or self.x[1] != "time"):
+            raise QueryError("grain is for a time on x; remove it", option="grain")
+        if block.type == "number" and self.x is not None and self.x[1] != "time":
+            raise QueryError(f'a number has a time on x, "{self.x[0]}" is not one; remove it', option="x")
+        check_x(block, self.x)
+
+    def _dimension(self, name: str | None, option: str) -> tuple[str, str] | None:
+        if name is None:
+            return None
+        if name.lower() == "user_id":
+            raise QueryError("user_id is never published; count it with y: people", option=option)
+        return find(name, self.columns, option)
+
+    def _measure(self, measure: Measure) -> Column:
+        """Checks that a measure fits its column, and says of which kind its values are."""
+        if measure.column is None:
+            return Column(str(measure), "share" if measure.name == "share" else "number")
+        if measure.column.lower() == "user_id":
+            raise QueryError(f"{measure} is never published; count people with y: people", option="y")
+        name, kind = find(measure.column, self.columns, "y")
+        wanted = "boolean" if measure.name == "share" else "number"
+        if kind != wanted:
+            wants = "a true or false column" if wanted == "boolean" else "a number"
+            raise QueryError(
+                f'{measure.name} needs {wants}, "{name}" is {self.columns[name]}; select an expression of it',
+                option="y",
+            )
+        return Column(str(measure), "share" if measure.name == "share" else unit_of(name, kind))
+
+    def run(self) -> Published:
+        """What may be shown of the block."""
+        if self.x is None or self.x[1] != "time":
+            return self.cut(self._axes())[0]
+        time = quote(self.x[0])
+        first, last = self.connection.execute(f"SELECT min({time}), max({time}) FROM {self.source}").fetchall()[0]
+        if first is None:
+            return self.empty("no data", self._axes("year"))
+        best, most = None, -1.0
+        for grain in self._grains(first, last):
+            current = self.start(grain)
+            # The current period is not over and would look like a fall: it is left out, unless no other can be shown.
+            published, shown = self.cut(self._axes(grain), grain=grain, until=current)
+            if published.empty and not _before(last, current):
+                published, shown = self.cut(self._axes(grain), grain=grain, partial=True)
+            if shown > most:
+                best, most = published, shown
+            if shown >= ENOUGH_SHOWN:
+                break
+        assert best is not None
+        return best
+
+    def _grains(self, first: Any, last: Any) -> Sequence[str]:
+        """The grain that was asked for, else those to try, from fine to coarse."""
+        days = (last - first).days
+        if self.block.grain:
+            periods = days / GRAINS[self.block.grain]
+            if periods > MOST_ROWS:
+                raise QueryError(
+                    f"grain: {self.block.grain} makes {periods:,.0f} periods; take a coarser one, or fewer days",
+                    option="grain",
+                )
+            return (self.block.grain,)
+        fine = [grain for grain, length in GRAINS.items() if grain != "hour" and days / length <= MOST_PERIODS]
+        return fine or ["year"]
+
+    def start(self, grain: str) -> datetime:
+        """When the current period began."""
+        sql = f"SELECT date_trunc('{grain}', $1::TIMESTAMP)::TIMESTAMP"
+        began = self.connection.execute(sql, [self.now]).fetchall()[0][0]
+        assert isinstance(began, datetime)
+        return began
+
+    def _axes(self, grain: str | None = None) -> list[Axis]:
+        # Whatever a category was, its label is a text; a time stays one.
+        found = [one for one in (self.x, *self.others) if one is not None]
+        return [
+            Axis(Column(name, "time"), "time", grain=grain)
+            if kind == "time"
+            else self._bins(name)
+            if kind == "number" and self.block.type == "heatmap" and self._many(name)
+            else Axis(Column(name, "text"), kind, self._labels(name))
+            for name, kind in found
+        ]
+
+    def _many(self, name: str) -> bool:
+        sql = f"SELECT count(DISTINCT {quote(name)}) FROM {self.source}"
+        return int(self.connection.execute(sql).fetchall()[0][0]) > max(self.block.limit, 24)
+
+    def _bins(self, name: str) -> Axis:
+        axis, _ = self.binned(name, HEATMAP_BINS)
+        return axis or Axis(Column(name, "text"), "number", self._labels(name))
+
+    def binned(self, name: str, count: int) -> tuple[Axis | None, bool]:
+        """An axis of about so many bins of a number, and whether they are even on a logarithmic scale.
+
+        Its ends are percentiles that enough people lie beyond, made round: not the smallest and largest values.
+        """
+        value = f"{quote(name)}::DOUBLE"
+        where = f"FROM {self.source} WHERE isfinite({value})"
+        people = self.connection.execute(f"SELECT count(DISTINCT user_id) {where}").fetchall()[0][0]
+        beyond = next((part for part in (0.005, 0.01, 0.02, 0.05, 0.1, 0.25) if people * part >= self.minimum), 0.25)
+        sql = f"SELECT quantile_cont({value}, [{beyond}, {1 - beyond}]) {where}"
+        ends = self.connection.execute(sql).fetchall()[0][0]
+        if people < self.minimum or ends is None:
+            return None, False
+        kind = unit_of(name, "number")
+        edges, logarithmic = bins.edges(
+            ends[0], ends[1], count, whole=self.columns[name] in INTEGERS, time=kind == "milliseconds"
+        )
+        return Axis(Column(name, kind), "bins", edges=edges), logarithmic
+
+    def _labels(self, name: str) -> tuple[str, ...]:
+        """The groups with most people, of those with enough; the rest is folded."""
+        people = "count(DISTINCT user_id)"
+        found = self.connection.execute(
+            f"SELECT {text_of(name)} AS label FROM {self.source} GROUP BY ALL HAVING {people} >= {self.minimum} "
+            f"ORDER BY {people} DESC, label LIMIT {self.block.limit}"
+        ).fetchall()
+        # Two that look the same when shown would be drawn as one and counted as two, as would a group's own "Other".
+        shown = {OTHER: OTHER}
+        for (label,) in found:
+            shown.setdefault(inert(label), label)
+        return tuple(label for label in shown.values() if label != OTHER)
+
+    def cut(
+        self,
+        axes: Sequence[Axis],
+        *,
+        grain: str | None = None,
+        until: datetime | None = None,
+        partial: bool = False,
+    ) -> tuple[Published, float]:
+        """What may be shown of these cells, and which share of the rows that is. Time goes as far as `until`."""
+        counted = Counted(self.connection, self.source, axes, self.block.y)
+        cells = {cell.key: cell for cell in counted.cells()}
+        left_out = {key for key in cells if _left_out(key, until)}
+        inside = [cell for key, cell in cells.items() if key not in left_out]
+        if len(inside) > MOST_CELLS:
+            raise QueryError(
+                f"this makes {len(inside):,} cells; take a coarser grain or a smaller limit", option="grain"
+            )
+        totals = self.totals(axes)
+        hidden = self._hidden(counted, cells, left_out, totals, axes)
+        if self._folds(axes) and hidden - left_out:
+            counted = Counted(self.connection, self.source, axes, self.block.y, fold=hidden - left_out)
+            cells = {cell.key: cell for cell in counted.cells()}
+            hidden = self._places(cells, left_out, axes) | {key for key in cells if cells[key].people < self.minimum}
+        shown = [cell for key, cell in cells.items() if key not in hidden]
+        if not shown:
+            return self.empty("too few people" if inside else "no data", axes, grain), 0.0
+        held = hidden - left_out
+        values = self._values(counted, cells, hidden, totals, axes)
+        self._shares(values, list(cells.values()), left_out, len(axes))
+        rows = [(*_labelled(cell.key, axes), *values[cell.key]) for cell in shown]
+        rows.sort(key=lambda row: [_rank(axis, label) for axis, label in zip(axes, row, strict=False)])
+        groups = sorted({row[1] for row in rows}, key=lambda label: _rank(axes[1], label)) if axes[1:] else ()
+        missing = sum(row[len(axes) : len(axes) + len(self.block.y)].count(None) for row in rows)
+        published = Published(
+            dimensions=tuple(_dimension_of(axis) for axis in axes),
+            measures=self.measures,
+            rows=tuple(rows),
+            people=counted.people([cell.key for cell in shown] if hidden else None),
+            groups=tuple(groups),
+            withheld=sum(cells[key].people < self.minimum for key in held),
+            withheld_more=sum(cells[key].people >= self.minimum for key in held),
+            withheld_measures=missing,
+            minimum_users=self.minimum,
+            unit=self.unit,
+            grain=grain,
+            partial=partial,
+        )
+        told = sum(cell.rows for cell in shown if any(value is not None for value in values[cell.key]))
+        if self.block.interval:
+            published = self._intervals(published, counted, [cell.key for cell in shown], axes)
+        return published, told / sum(cell.rows for cell in inside)
+
+    def _hidden(
+        self,
+        counted: Counted,
+        cells: Mapping[Key, Cell],
+        left_out: Collection[Key],
+        totals: Sequence[Callable[[Key], Any]],
+        axes: Sequence[Axis],
+    ) -> set[Key]:
+        people = {key: cell.people for key, cell in cells.items()}
+        return conceal(people, left_out, counted.persons, totals, self.minimum, _rank_hidden(axes))
+
+    def _places(self, cells: Mapping[Key, Cell], left_out: Collection[Key], axes: Sequence[Axis]) -> set[Key]:
+        """The cells of places that are held back: of a stack, all is shown or nothing."""
+        if len(axes) == 1:
+            return set(left_out)
+        counted = Counted(self.connection, self.source, axes[:1], ())
+        places = {cell.key: cell for cell in counted.cells()}
+        outside = {key[:1] for key in left_out}
+        hidden = self._hidden(counted, places, outside, self.totals(axes[:1]), axes[:1])
+        return {key for key in cells if key[:1] in hidden}
+
+    def _folds(self, axes: Sequence[Axis]) -> bool:
+        """Whether what is held back joins an "Other": in one list of categories, and in what is stacked."""
+        if not axes or axes[-1].labels is None:
+            return False
+        return len(axes) == 1 or (len(axes) == 2 and (self.block.type in ("area", "share", "bar")))
+
+    def totals(self, axes: Sequence[Axis]) -> list[Callable[[Key], Any]]:
+        """What cells are summed up into that another block may show: rows, columns, coarser periods, and the whole."""
+        ways: list[list[Callable[[Any], Any]]] = []
+        for axis in axes:
+            some: list[Callable[[Any], Any]] = [_same]
+            if axis.kind == "time":
+                grains = list(GRAINS)
+                some += [_coarser(grain) for grain in grains[grains.index(axis.grain or "year") + 1 :]]
+            ways.append([*some, _nothing])
+        # The first is each cell by itself.
+        return [_total(way) for way in list(product(*ways))[1:]]
+
+    def _values(
+        self,
+        counted: Counted,
+        cells: Mapping[Key, Cell],
+        hidden: Collection[Key],
+        totals: Sequence[Callable[[Key], Any]],
+        axes: Sequence[Axis],
+    ) -> dict[Key, list[Value]]:
+        """The measures of the cells that are shown; none where too few people stand behind a value.
+
+        Those are who have one, who are in its tail, or who alone make it differ from nothing or from all.
+        """
+        closed: list[set[Key]] = [set() for _ in self.block.y]
+        for number, (place, condition) in enumerate(conditions(self.block.y)):
+            people = {key: cell.parts[number][1] for key, cell in cells.items() if cell.parts[number][0]}
+            left_out = people.keys() & set(hidden)
+
+            def persons(keys: list[Key], condition: str = condition) -> Mapping[Key, set[int]]:
+                return counted.persons(keys, condition)
+
+            closed[place] |= conceal(people, left_out, persons, totals, self.minimum, _rank_hidden(axes))
+        return {
+            key: [
+                finite(value) if number * _tail(measure) >= self.minimum and key not in closed[place] else None
+                for place, (measure, (value, number)) in enumerate(zip(self.block.y, cell.values, strict=True))
+            ]
+            for key, cell in cells.items()
+            if key not in hidden
+        }
+
+    def _intervals(self, published: Published, counted: Counted, keys: list[Key], axes: Sequence[Axis]) -> Published:
+        """With the ends of the first measure's 95 % interval as two more columns."""
+        measure, depth = published.measures[0], len(axes)
+        spread = {tuple(_labelled(key, axes)): one for key, one in counted.spread().items() if key in set(keys)}
+        rows = [(*row, *_interval(measure, row[depth], spread.get(row[:depth]))) for row in published.rows]
+        ends = tuple(Column(f"{measure.name} {end}", measure.kind) for end in ("from", "to"))
+        return replace(published, measures=(*published.measures, *ends), rows=tuple(rows), interval=True)
+
+    def _shares(
+        self, values: Mapping[Key, list[Value]], cells: Sequence[Cell], left_out: Collection[Key], depth: int
+    ) -> None:
+        """Bare `share`: each cell's part of all, for each place on x where there is a color."""
+        by = 1 if depth > 1 else 0
+        totals: dict[Key, int] = {}
+        for cell in cells:
+            if cell.key not in left_out:
+                totals[cell.key[:by]] = totals.get(cell.key[:by], 0) + cell.rows
+        for place, measure in enumerate(self.block.y):
+            if measure == Measure("share"):
+                for key, row in values.items():
+                    counted = row[place]
+                    row[place] = counted / totals[key[:by]] if isinstance(counted, int) else None
+
+    def empty(self, why: str, axes: Sequence[Axis] = (), grain: str | None = None) -> Published:
+        """Nothing, and why."""
+        return Published(
+            dimensions=tuple(_dimension_of(axis) for axis in axes),
+            measures=self.measures,
+            rows=(),
+            people=0,
+            minimum_users=self.minimum,
+            unit=self.unit,
+            grain=grain,
+            empty=why,
+        )
+
+
+def _interval(measure: Column, value: Value, spread: tuple[float, int] | None) -> tuple[Value, Value]:
+    """Wilson's for a share, with as many draws as would spread so much by themselves; the usual one for a mean."""
+    if spread is None or not isinstance(value, int | float):
+        return None, None
+    variance, people = spread
+    if measure.kind != "share":
+        half = SURE * math.sqrt(variance)
+        return value - half, value + half
+    draws = value * (1 - value) / variance if variance else people
+    middle = (value + SURE**2 / (2 * draws)) / (1 + SURE**2 / draws)
+    half = SURE * math.sqrt(value * (1 - value) / draws + SURE**2 / (4 * draws**2)) / (1 + SURE**2 / draws)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _left_out(key: Key, until: datetime | None) -> bool:
+    """Rows without a time or a number, and those of the period that is not over."""
+    return None in key or (until is not None and not key[0] < until)
+
+
+def _same(part: Any) -> Any:
+    return part
+
+
+def _nothing(part: Any) -> Any:
+    return None
+
+
+def _coarser(grain: str) -> Callable[[Any], Any]:
+    def period(time: Any) -> Any:
+        if time is None:
+            return None
+        if grain == "week":
+            return time.isocalendar()[:2]
+        parts = {"day": (time.month, time.day), "month": (time.month,), "quarter": ((time.month - 1) // 3,), "year": ()}
+        return (time.year, *parts[grain])
+
+    return period
+
+
+def _total(way: Sequence[Callable[[Any], Any]]) -> Callable[[Key], Any]:
+    return lambda key: tuple(part(one) for part, one in zip(way, key, strict=True))
+
+
+def _rank_hidden(axes: Sequence[Axis]) -> Callable[[Key, bool], Any]:
+    """Which cell of a total goes first: "Other", which says least; beside the period that is not over, the last."""
+
+    def rank(key: Key, among: bool) -> Any:
+        folded = bool(axes) and axes[-1].labels is not None and key[-1] == 0
+        late = among and bool(axes) and axes[0].kind == "time" and key[0] is not None
+        return not folded, -key[0].timestamp() if late else 0
+
+    return rank
+
+
+def _dimension_of(axis: Axis) -> Column:
+    return Column(axis.column.name, "text") if axis.edges is not None else axis.column
+
+
+def _before(one: Any, other: datetime) -> bool:
+    """Whether a date or time is before another."""
+    return bool((one if isinstance(one, datetime) else datetime(one.year, one.month, one.day)) < other)
+
+
+def _labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
+    """The key with labels in place of their numbers."""
+    made: list[Value] = []
+    for part, axis in zip(key, axes, strict=True):
+        if axis.edges is not None:
+            made.append(format.between(axis.column, *ends(axis, part)))
+        elif axis.labels is None:
+            made.append(part)
+        else:
+            label = axis.labels[part - 1] if part else OTHER
+            made.append(BOOLEANS.get(label, label) if axis.kind == "boolean" else inert(label))
+    return made
+
+
+def bin_names(axis: Axis) -> list[str]:
+    """What the bins of an axis are called, in order."""
+    return [format.between(axis.column, *ends(axis, number)) for number in range(len(axis.edges or ()) + 1)]
+
+
+def ends(axis: Axis, number: int) -> tuple[float | None, float | None]:
+    """Where a bin begins and ends; None where it has no end."""
+    assert axis.edges is not None
+    return axis.edges[number - 1] if number else None, axis.edges[number] if number < len(axis.edges) else None
+
+
+def _rank(axis: Axis, label: Any) -> Any:
+    """Time goes by; numbers and versions rise; other categories by size, "not known" and "Other" last."""
+    if axis.edges is not None:
+        return bin_names(axis).index(label)
+    if axis.labels is None:
+        return label
+    if label in (OTHER, UNKNOWN):
+        return (1, label == OTHER)
+    if axis.kind == "boolean":
+        return (0, label == "no")
+    if axis.kind == "number":
+        return (0, float(label))
+    if label in WEEKDAYS and set(axis.labels) <= {*WEEKDAYS, UNKNOWN}:
+        return (0, WEEKDAYS.index(label))
+    if all(VERSION.match(other) for other in axis.labels if other != UNKNOWN):
+        numbers = VERSION.match(label)
+        assert numbers is not None
+        # 1.6.0-rc1 comes before 1.6.0.
+        return (0, [int(part) for part in numbers[0].split(".")], label == numbers[0], label)
+    return (0, [inert(other) for other in axis.labels].index(label))
+
+
+def _tail(measure: Measure) -> float:
+    """Which part of a measure's people must reach the minimum.
+
+    A percentile is close to one person's value unless half the minimum lies beyond it: p95 needs ten times as many.
+    """
+    part = PERCENTILES.get(measure.name, 0.5)
+    return round(2 * min(part, 1 - part), 6)
