@@ -19,7 +19,8 @@ def roles(block: Block, registry: Mapping[str, Application]) -> list[str]:
         for field in application.attributes.values()
         if field.role and not field.removed
     }
-    columns = [block.x, block.color, *(measure.column for measure in block.y)]
+    steps = [column for _, column in block.steps]
+    columns = [block.x, block.color, *block.more, *steps, *(measure.column for measure in block.y)]
     names = [name.lower() for name in columns if name]
     return [name for name in dict.fromkeys(names) if name in ROLES and name not in there]
 

@@ -1,5 +1,6 @@
 """What the blocks of one page can read: the views, the page's named queries, and the tables of its named charts."""
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from reports.published import Published
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import VIEWS, literal, quote
 
-__all__ = ["Queries", "identifier"]
+__all__ = ["Queries", "identifiers", "near", "words"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SQL = {"text": "VARCHAR", "boolean": "BOOLEAN", "time": "TIMESTAMP", "share": "DOUBLE"}
@@ -95,19 +96,26 @@ class Queries:
         return [name for name in self.named if name in needed]
 
 
+def near(name: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is not there."""
+    names = list(known)
+    close = difflib.get_close_matches(name.lower(), names, 1)
+    return f'did you mean "{close[0]}"?' if close else f"there are {', '.join(names)}"
+
+
 def words(text: str) -> set[str]:
     """Every word of a text, in small letters: which names it may mean."""
     return set(re.findall(r"\w+", text.lower()))
 
 
-def identifier(name: str) -> str:
+def _identifier(name: str) -> str:
     """A published column's name where SQL and text read it: `share(failed)` is `share_failed`."""
     return re.sub(r"\W+", "_", name).strip("_") or "value"
 
 
 def identifiers(published: Published) -> list[str]:
     """Names for all columns of a named chart's table; a number makes two of one name differ."""
-    return list(_distinct(identifier(column.name) for column in published.columns))
+    return list(_distinct(_identifier(column.name) for column in published.columns))
 
 
 def _distinct(names: Iterable[str]) -> Iterable[str]:

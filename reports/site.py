@@ -12,20 +12,21 @@ from typing import Any
 
 import duckdb
 
-from reports import charts, download, html, missing
+from reports import charts, download, format, html, missing, text
 from reports.block import Block, BlockError, parse
 from reports.cells import statement
 from reports.expect import fails
 from reports.page import Fault, Fence, body_line, fences, replace
 from reports.publish import publish
 from reports.published import Published
-from reports.queries import Queries, words
+from reports.queries import Queries, near
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import Snapshot, connect, describe, quote
 
 __all__ = ["MINIMUM_USERS", "Page", "Series", "Site"]
 
 MINIMUM_USERS = 10
+WAITS = '<p class="ab-empty">This is made from a chart of the page that waits for the registry.</p>'
 
 
 @dataclass
@@ -132,6 +133,8 @@ class _Run:
         self.ids: set[str] = set()
         # Names that stand for nothing, for their query failed: what reads one would only repeat its fault.
         self.broken: set[str] = set()
+        # Names of charts that wait for the registry: what reads one waits, too.
+        self.absent: set[str] = set()
 
     def page(self) -> Page:
         """Runs the blocks in order and puts a placeholder in the place of each."""
@@ -141,17 +144,20 @@ class _Run:
             if not fence.closed:
                 self.fault(fence.start, "this block is not closed; add a line of as many marks as it begins with")
                 break
-            if self.broken & words(fence.content):
-                self.broken.add(fence.name.lower())
+            if self.broken & _reads(fence):
+                self.broken |= _names(fence)
                 continue
             try:
-                if fence.kind == "sql":
+                if self.absent & _reads(fence):
+                    self.absent |= _names(fence)
+                    if fence.kind == "chart":
+                        placeholder = self.put(WAITS)
+                elif fence.kind == "sql":
                     self.queries.add(fence.name, fence.content)
                 else:
-                    # It ends in a letter: that of block 1 is no part of that of block 10.
-                    placeholder = f"abaculus-{self.token}-{len(self.made.pieces)}x"
-                    self.made.pieces[placeholder] = self.block(fence)
+                    placeholder = self.put(self.block(fence))
             except BlockError as error:
+                self.broken |= _names(fence)
                 for line, message in error.faults:
                     self.fault(fence.start + 1 + line, message, self.quoted(fence.start + 1 + line, message))
             except QueryError as error:
@@ -160,8 +166,53 @@ class _Run:
                 column = None if error.column is None else len(fence.indent) + error.column
                 self.fault(fence.start + inside, error.message, column)
             pieces.append((fence, placeholder))
-        self.made.markdown = replace(self.markdown, pieces)
+        self.made.markdown = replace(self.words(), pieces)
         return self.made
+
+    def words(self) -> str:
+        """The page's text with the values that it names."""
+        given = []
+        for value in text.values(self.markdown):
+            try:
+                if value.wrong:
+                    raise QueryError(value.wrong)
+                given.append((value, self.value(value.name.lower(), value.column)))
+            except QueryError as error:
+                self.fault(value.line, f"{{{{ {value.name}.{value.column} }}}}: {error.message}", value.place)
+        return text.insert(self.markdown, given)
+
+    def value(self, name: str, given: str) -> str:
+        """One value of a result that is not people's. Raises `QueryError`."""
+        if name in self.broken | self.absent:
+            return format.NOTHING
+        relations = self.queries.relations
+        if name not in relations:
+            known = [one for one in relations if not relations[one]]
+            raise QueryError(f'nothing is named "{name}"; {near(name, known)}')
+        if relations[name]:
+            raise QueryError(f'"{name}" is people\'s rows; give a chart that counts them a `name:`, and say that here')
+        columns = describe(self.queries.cursor, quote(name))
+        column = next((one for one in columns if one.lower() == given.lower()), None)
+        if column is None:
+            raise QueryError(f'"{name}" has no column "{given}"; {near(given, columns)}')
+        try:
+            found = self.queries.cursor.execute(f"SELECT {quote(column)} FROM {quote(name)} LIMIT 2").fetchall()
+        except duckdb.Error as error:
+            raise explain(error, name, values=False) from None
+        if len(found) > 1:
+            raise QueryError(f'"{name}" has more than one row; name a query of it that has one, with LIMIT 1 or max(…)')
+        try:
+            value = found[0][0] if found else None
+            return text.shown(column, columns[column], value, self.queries.tables.get(name))
+        except ValueError as error:
+            raise QueryError(str(error)) from None
+
+    def put(self, piece: str) -> str:
+        """Keeps a piece of HTML, and gives the placeholder for it."""
+        # It ends in a letter: that of block 1 is no part of that of block 10.
+        placeholder = f"abaculus-{self.token}-{len(self.made.pieces)}x"
+        self.made.pieces[placeholder] = piece
+        return placeholder
 
     def fault(self, line: int, message: str, column: int | None = None) -> None:
         """Keeps a fault; line and column count from 0 in the page's text."""
@@ -185,6 +236,7 @@ class _Run:
             if data not in relations:
                 check(self.queries.cursor, f"FROM {quote(block.data)}", relations)
             if lacking := self.lacking(block, relations[data]):
+                self.absent |= _names(fence)
                 return missing.figure(block, lacking, relations[data], f"chart-{id}")
             published = self.published(block, relations[data])
         except QueryError as error:
@@ -192,6 +244,11 @@ class _Run:
         except duckdb.Error as error:
             raise BlockError([(block.lines["data"], explain(error, block.data, values=False).message)]) from None
         self.expected(block, published)
+        if block.name:
+            try:
+                self.queries.publish(block.name, published)
+            except QueryError as error:
+                raise BlockError([(block.lines["name"], error.message)]) from None
         path = f"data/{self.name}/{id}"
         if not published.empty:
             self.made.files[f"{path}.csv"] = download.csv_text(published).encode()
@@ -209,8 +266,10 @@ class _Run:
     def published(self, block: Block, unit: str) -> Published:
         """What of a block may be shown. One that was counted before, over the same queries, is not counted again."""
         behind = self.queries.behind(block.data.lower())
-        given = (replaced(block, title=None, name=None), *((name, self.queries.named[name].sql) for name in behind))
-        found = self.site.counted.get(given)
+        sql = tuple((name, self.queries.named[name].sql) for name in behind)
+        given = (replaced(block, title=None, name=None), sql)
+        # What is not people's takes no time, and may be made from charts.
+        found = self.site.counted.get(given) if unit else None
         if found is None:
             found = publish(
                 self.queries.cursor, block, unit=unit, minimum_users=self.site.minimum_users, now=self.site.now
@@ -250,3 +309,15 @@ class _Run:
             id = f"{base}-{number}"
         self.ids.add(id)
         return id
+
+
+def _reads(fence: Fence) -> set[str]:
+    """Names that a fence may read: what stands behind FROM, JOIN or a comma, or behind `data:`."""
+    pattern = r"^data:\s*[\"']?(\w+)" if fence.kind == "chart" else r"(?:\bfrom|\bjoin|\btable|,)[\s(\"]+(\w+)"
+    return {name.lower() for name in re.findall(pattern, fence.content, re.MULTILINE | re.IGNORECASE)}
+
+
+def _names(fence: Fence) -> set[str]:
+    """What a fence that was not run would have been called: a query, or a chart with a name."""
+    named = re.search(r"^name:\s*[\"']?(\w+)", fence.content, re.MULTILINE) if fence.kind == "chart" else None
+    return {name.lower() for name in (fence.name, named[1] if named else "") if name}

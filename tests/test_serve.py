@@ -24,7 +24,8 @@ CHART = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\ntitle: Shel
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     project(tmp_path, {"index.md": "# Notes\n\n" + CHART.format("shell"), "plain.md": "# Plain\n"})
-    fill(tmp_path / "bucket", runs(1, 12, shellName="fish") + runs(20, 25, shellName="RARE", comment="WORDS"))
+    people = runs(1, 30, shellName="fish") + runs(31, 42, shellName="zsh")
+    fill(tmp_path / "bucket", people + runs(50, 55, shellName="RARE", comment="WORDS"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
     return tmp_path
@@ -68,7 +69,7 @@ def test_a_changed_page_is_built_again_and_a_mistake_is_shown_in_it(directory: P
     page = directory / "site" / "index.md"
     with served(directory) as url:
         first = get(url).text
-        assert "fish: 12" in first
+        assert "fish: 30" in first
         assert "RARE" not in first
         assert "ab-private" not in first
         page.write_text(page.read_text().replace("x: shell", "x: shel"))
@@ -76,7 +77,7 @@ def test_a_changed_page_is_built_again_and_a_mistake_is_shown_in_it(directory: P
         assert "site/index.md:6:4: column" in (directory / "log").read_text()
         assert "To mend" not in get(f"{url}plain.html").text
         page.write_text(page.read_text().replace("x: shel", "x: shell\nlimit: 3"))
-        until(lambda: "fish: 12" in get(url).text)
+        until(lambda: "fish: 30" in get(url).text)
         assert "To mend" not in get(url).text
         # A file that is no page's business stays where it was, and a name that is not ours reads nothing.
         assert get(url, Host="evil.example").status_code == 403

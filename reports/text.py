@@ -1,0 +1,98 @@
+"""`{{ name.column }}` in the words of a page: where such values stand, and how a value is written there.
+
+What is written may come from whoever sends sessions. So no sign of it that means something to Markdown or HTML stands
+as itself, and where signs are read differently (in an address, in a tag) no value is written at all.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from reports import format
+from reports.page import prose
+from reports.published import Column, Published
+from reports.queries import identifiers
+
+__all__ = ["Value", "escaped", "insert", "shown", "values"]
+
+# `${{ … }}` is what workflows are written with.
+VALUE = re.compile(r"(?<![$\\{])\{\{[ \t]*(\w+)[ \t]*\.[ \t]*(\w+)[ \t]*\}\}(?!\})")
+DEFINITION = re.compile(r"[ \t]*\*?\[[^\]]+\]:")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A place for a value: `start` and `end` in the page's text, `line` and `place` (its column) counted from 0.
+
+    `wrong` says why nothing can be written there.
+    """
+
+    name: str
+    column: str
+    start: int
+    end: int
+    line: int
+    place: int
+    wrong: str | None
+
+
+def values(markdown: str) -> Iterator[Value]:
+    """The places for values in a page, but for those in code and comments."""
+    seen = prose(markdown)
+    for found in VALUE.finditer(seen):
+        before = seen[: found.start()]
+        line = before.count("\n")
+        place = found.start() - before.rfind("\n") - 1
+        yield Value(found[1], found[2], found.start(), found.end(), line, place, _wrong(before))
+
+
+def _wrong(before: str) -> str | None:
+    paragraph = re.split(r"\n[ \t]*\n", before)[-1]
+    line = paragraph.rpartition("\n")[2]
+    if re.search(r"\]\([^)]*$", paragraph) or DEFINITION.match(line):
+        return "a link cannot lead where data says; write the value into the words of the link"
+    if re.search(r"<[A-Za-z/!?][^>]*$", paragraph) or re.search(r"\{[^{}]*$", line):
+        return "an HTML tag cannot have an attribute from data; write the value into the words beside it"
+    return None
+
+
+def insert(markdown: str, given: list[tuple[Value, str]]) -> str:
+    """The page with a text in each place. Its lines stay as many."""
+    for value, text in sorted(given, key=lambda one: one[0].start, reverse=True):
+        markdown = markdown[: value.start] + escaped(text) + markdown[value.end :]
+    return markdown
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown and HTML show as it is: letters and blanks, and a number for every other sign of ASCII."""
+    # The first, too: "1" before the author's full stop would begin a list.
+    return "".join(
+        one if number and (one.isalnum() or one == " " or not one.isascii()) else f"&#{ord(one)};"
+        for number, one in enumerate(format.inert(text))
+    )
+
+
+def shown(name: str, sql_type: str, value: Any, published: Published | None) -> str:
+    """A value as words have it; a dash for none. Raises ValueError for what has no words."""
+    if published is not None:
+        number = [called.lower() for called in identifiers(published)].index(name.lower())
+        column = published.columns[number]
+        # A dimension is a category or a period, a measure has a unit.
+        return format.label(value, published.grain) if column in published.dimensions else format.value(column, value)
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}"
+    if not isinstance(value, str | int | float | bool | datetime | None):
+        raise ValueError(f'column "{name}" is {sql_type}, which words cannot show; select one of its parts')
+    return format.value(Column(name, _kind(name, value)), value)
+
+
+def _kind(name: str, value: Any) -> str:
+    """What a derived number is, by its name: `share_…` and `…_share` are parts of 1, `…_ms` lasts."""
+    if re.fullmatch(r"share|share_\w+|\w+_share", name.lower()) and isinstance(value, float):
+        return "share"
+    return "milliseconds" if name.lower().endswith("_ms") else "number"
