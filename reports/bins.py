@@ -4,8 +4,10 @@ import math
 
 __all__ = ["edges"]
 
-# Beyond this ratio of large to small values, equal steps would put nearly everybody into the first bin.
+# Where large values are so many times the small ones, and the median lies so much nearer to these, equal steps would
+# put nearly everybody into the first bins.
 SKEWED = 40
+NEARER = 3
 PER_DECADE = (1, 2, 4, 5, 8, 10, 16, 20)
 ROUND = (1, 2, 2.5, 5, 10)
 # Steps of time in milliseconds that clocks know.
@@ -14,14 +16,16 @@ TIMES = [unit * step for unit in (1_000, 60_000) for step in (1, 2, 5, 10, 15, 3
 ]
 
 
-def edges(low: float, high: float, count: int, *, whole: bool, time: bool) -> tuple[tuple[float, ...], bool]:
-    """About `count` bins from `low` to `high`, as their edges, and whether they are even on a logarithmic scale.
+def edges(
+    low: float, middle: float, high: float, count: int, *, whole: bool, time: bool
+) -> tuple[tuple[float, ...], bool]:
+    """About `count` bins from `low` over the median to `high`, as edges, and whether they are logarithmic.
 
     `whole` numbers have whole edges; those of a `time` in milliseconds are such as clocks know.
     """
     if high <= low:
         high = low + (1 if whole else max(abs(low) * 0.1, 1e-9))
-    if low > 0 and high / low >= SKEWED:
+    if low > 0 and high / low >= SKEWED and high - middle > NEARER * (middle - low):
         return (_doubling(low, high) if whole else _logarithmic(low, high, count)), True
     step = _step((high - low) / count, whole, time)
     first, last = math.floor(low / step), math.floor(high / step) + 1

@@ -47,7 +47,7 @@ def _change(published: Published) -> str:
         same = by == "0.0 points"
     else:
         by = f"{abs(now / then - 1) * 100:.1f} %" if then else "from nothing"
-        same = by == "0.0 %"
+        same = by == "0.0 %" or now == then
     before = html.escape(format.label(places[-2][0], grain))
     if same:
         return f"the same as in {before}"

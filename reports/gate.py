@@ -208,13 +208,14 @@ class Gate:
         where = f"FROM {self.source} WHERE isfinite({value})"
         people = self.connection.execute(f"SELECT count(DISTINCT user_id) {where}").fetchall()[0][0]
         beyond = next((part for part in (0.005, 0.01, 0.02, 0.05, 0.1, 0.25) if people * part >= self.minimum), 0.25)
-        sql = f"SELECT quantile_cont({value}, [{beyond}, {1 - beyond}]) {where}"
+        sql = f"SELECT quantile_cont({value}, [{beyond}, 0.5, {1 - beyond}]) {where}"
         ends = self.connection.execute(sql).fetchall()[0][0]
         if people < self.minimum or ends is None:
             return None, False
+        low, middle, high = ends
         kind = unit_of(name, "number")
         edges, logarithmic = bins.edges(
-            ends[0], ends[1], count, whole=self.columns[name] in INTEGERS, time=kind == "milliseconds"
+            low, middle, high, count, whole=self.columns[name] in INTEGERS, time=kind == "milliseconds"
         )
         return Axis(Column(name, kind), "bins", edges=edges), logarithmic
 

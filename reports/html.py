@@ -121,16 +121,15 @@ def _held_back(block: Block, published: Published) -> list[str]:
     alone = len(published.dimensions) == 1
     what = CELLS.get(block.type) or (published.grain if alone and published.grain else "group")
     few, more = published.withheld, published.withheld_more
+    small = f"{few} {what}{'s' if few > 1 else ''} of fewer than {published.minimum_users} people"
     parts = []
-    if few:
-        said = f"{few} {what}{'s' if few > 1 else ''} of fewer than {published.minimum_users} people"
-        parts.append(f"{said} {'are' if few + more > 1 else 'is'} not shown" if not more else said)
-    if more:
-        said = f"{more}{'' if few else f' {what}'}{' more' if few else 's' if more > 1 else ''}"
-        also = f"{said} that would give away such a one"
-        parts[-1:] = (
-            [f"{parts[-1]} and {also} are not shown"] if few else [f"{also} {'are' if more > 1 else 'is'} not shown"]
-        )
+    if few and more:
+        parts.append(f"{small}, and {more} more that would give away such a one, are not shown")
+    elif few:
+        parts.append(f"{small} {'are' if few > 1 else 'is'} not shown")
+    elif more:
+        said = f"{more} {what}{'s' if more > 1 else ''} that would give away a smaller one"
+        parts.append(f"{said} {'are' if more > 1 else 'is'} not shown")
     if published.withheld_measures:
         parts.append("figures that too few people stand behind are left out")
     return parts

@@ -15,7 +15,7 @@ from reports.warehouse import quote, quote_if_needed
 __all__ = ["SHAPES"]
 
 # From fine to coarse: the first whose bins all have enough people is taken.
-BINS = (36, 24, 16, 10, 6, 4)
+BINS = (36, 24, 16, 10, 6, 4, 2, 1)
 RETENTION_GRAINS = ("month", "quarter", "year")
 
 

@@ -172,6 +172,104 @@ def test_a_table_of_true_and_false_has_words_and_headings() -> None:
     assert read.texts["td"] == ["yes", "–"]  # noqa: RUF001
 
 
+def steps(*rows: tuple[Value, ...]) -> Published:
+    measures = Column("people", "number"), Column("of the first", "share"), Column("of the step before", "share")
+    return Published((Column("step", "text"),), measures, rows, 40, minimum_users=10, unit="runs")
+
+
+FUNNEL = "type: funnel\ndata: s\nsteps:\n  Installed: a\n  Ran: b"
+
+
+def test_a_funnel_is_a_table_with_bars() -> None:
+    made = figure(FUNNEL, steps(("Installed", 40, 1.0, 1.0), ("Ran", 10, 0.25, 0.25)))
+    read = Read(made)
+    assert read.texts["figcaption"] == ["From Installed to Ran"]
+    assert read.texts["th"] == ["Step", "People", "Of the first", "Of the step before", "Installed", "Ran"]
+    assert "--part:0.2500" in made
+    # Its numbers are there once, and need no script.
+    assert made.count("<table") == 1
+    assert "<script" not in made
+
+
+MONTHS = [datetime(2026, month, 1) for month in (1, 2, 3)]
+
+
+def test_retention_is_a_triangle_that_is_blank_where_nothing_is_shown() -> None:
+    columns = Column("first used", "time"), Column("months since", "number")
+    measures = Column("people", "number"), Column("share", "share"), Column("of people", "number")
+    rows = ((MONTHS[0], 0, 40, 1.0, 40), (MONTHS[0], 1, None, None, 40), (MONTHS[0], 2, 20, 0.5, 40),
+            (MONTHS[1], 0, 30, 1.0, 30), (MONTHS[1], 1, 15, 0.5, 30))  # fmt: skip
+    made = Published(columns, measures, rows, 70, minimum_users=10, unit="runs", grain="month")
+    text = figure("type: retention\ndata: s\nx: start_time", made)
+    assert re.findall(r"<td[^>]*>(.*?)</td>", text.split("<details")[0]) == ["40", "–", "50 %", "30", "50 %", ""]  # noqa: RUF001
+    assert '--part:0.5000">50 %' in text
+    assert "<summary>Table, SQL and downloads" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("number", (20, 30), "▲</span> 50.0 % more than Jan 2026; <span>month of Feb 2026"),
+        ("number", (30, 15), "▼</span> 50.0 % less than Jan 2026;"),
+        ("number", (30, 30), "the same as in Jan 2026"),
+        ("share", (0.25, 0.125), "▼</span> 12.5 points less than Jan 2026;"),
+        ("share", (None, 0.125), "nothing to compare with"),
+        ("number", (0, 15), "▲</span> from nothing more"),
+    ],
+)
+def test_a_card_over_time_says_how_it_changed(kind: str, values: tuple[Value, Value], said: str) -> None:
+    rows = tuple(zip(MONTHS, values, strict=False))
+    made = Published((Column("start_time", "time"),), (Column("c", kind),), rows, 40, unit="runs", grain="month")
+    assert said in figure("type: number\ndata: s\nx: start_time\ny: count\ntitle: T", made)
+
+
+def test_a_card_has_a_line_of_all_its_periods_with_a_gap_where_one_is_not_shown() -> None:
+    rows = tuple(zip([datetime(2026, month, 1) for month in range(1, 6)], (1, 2, None, 4, 4), strict=True))
+    made = Published((Column("t", "time"),), (Column("c", "number"),), rows, 40, unit="runs", grain="month")
+    text = figure("type: number\ndata: s\nx: t\ny: count\ntitle: T", made)
+    assert text.count("<polyline") == 2
+    assert 'aria-hidden="true" focusable="false"' in text
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_a_step_is_text_too(label: str) -> None:
+    plain, hostile = (
+        Read(figure(FUNNEL, steps((given, 40, 1.0, 1.0), ("b", 10, 0.25, 0.25)))) for given in ("a", label)
+    )
+    assert Counter(hostile.elements) == Counter(plain.elements)
+
+
+def test_what_would_give_a_group_away_is_said_to_be_left_out() -> None:
+    said = "2 groups of fewer than 10 people, and 1 more that would give away such a one, are not shown"
+    assert said in figure(BAR, shells(("fish", 12), withheld=2, withheld_more=1))
+    assert "2 groups that would give away a smaller one are not shown" in figure(
+        BAR, shells(("fish", 12), withheld_more=2)
+    )
+
+
+def test_cells_of_a_table_have_bars_that_no_reader_hears() -> None:
+    made = figure(BAR.replace("bar", "table"), shells(("fish", 12), ("zsh", 24)))
+    assert re.findall(r'aria-hidden="true" style="--part:([\d.]+)"></span>(\d+)', made) == [
+        ("0.5000", "12"),
+        ("1.0000", "24"),
+    ]
+
+
+def test_the_words_for_a_histogram_and_a_heat_map_say_where_most_is() -> None:
+    ends = Column("from", "milliseconds"), Column("to", "milliseconds")
+    rows = ((None, 100.0, 11), (100.0, 1_000.0, 40), (1_000.0, None, 30))
+    made = Published(ends, (Column("count", "number"),), rows, 40, unit="runs", marks=(("p50", 400.0),))
+    assert "Histogram: Runs by duration. Most are 100 ms to 1 s. Median 400 ms." in figure(
+        "type: histogram\ndata: s\nx: duration_ms", made
+    )
+    by = Column("hour", "text"), Column("day", "text")
+    cells = (("1", "Mon", 12), ("2", "Tue", 40))
+    heat = Published(by, (Column("count", "number"),), cells, 40, ("Mon", "Tue"), unit="runs")
+    assert "Most: 2, Tue, 40. Least: 1, Mon, 12." in figure(
+        "type: heatmap\ndata: s\nx: hour\nrows: day\ny: count", heat
+    )
+
+
 def test_made_up_data_is_called_so() -> None:
     assert html.banner([]) == ""
     assert "<strong>Made-up data.</strong> Cairn &lt;b&gt; and B is a tool" in html.banner(["Cairn <b>", "B"])
