@@ -29,7 +29,7 @@ class Commands(click.Group):
         """Runs a command."""
         try:
             return super().invoke(ctx)
-        except BucketError as error:
+        except (BucketError, registry.RegistryError) as error:
             fail(str(error))
         except KeyboardInterrupt:
             say.print("stopped; nothing is lost: what was not finished is done by the next run")
@@ -83,10 +83,12 @@ def tell(entry: Any) -> None:
         parts += [
             f"{number:,} {what}"
             for what, number in (
+                ("stored by a run that was stopped", counts.recovered),
                 ("repeated", counts.repeated),
                 ("of forgotten people", counts.forgotten),
                 ("set aside in quarantine/", counts.quarantined),
                 ("waiting for the registry", counts.waiting),
+                ("older than the retention and deleted", counts.expired),
             )
             if number
         ]

@@ -50,7 +50,7 @@ def s3_server(directory: Path, bucket: str = "abaculus") -> Iterator[Mapping[str
             "PATH": os.environ["PATH"],
         }
     finally:
-        process.terminate()
+        process.kill()  # asked to stop, it takes half a minute to look after data that is deleted next
         process.wait(30)
 
 
