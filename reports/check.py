@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from reports import links, overlap
+from reports.index import INDEX
 from reports.machine import documents
 from reports.page import Fault, body_line, front_matter
 from reports.site import MINIMUM_USERS, Series, Site
@@ -94,7 +95,7 @@ def check(site: Site, pages: Project, shown: Path) -> Checked:
     }
     linked: dict[str, links.Linked] = {}
     all_series: list[Series] = []
-    made = set(documents())
+    made = {*documents(), INDEX}
     for path, source in sources.items():
         file = (pages.docs / path).relative_to(shown).as_posix()
         _, body = front_matter(source)

@@ -26,6 +26,7 @@ from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
 from reports import assets, warehouse
 from reports.html import banner, freshness, text
+from reports.index import INDEX, badge, index
 from reports.machine import documents
 from reports.page import Fault
 from reports.site import MINIMUM_USERS, Page, Site
@@ -72,6 +73,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
             self.site = Site(snapshot, minimum_users=self.config.minimum_users)
         self.pages: dict[str, Page] = {}
+        self.urls: dict[str, str] = {}
         config.extra_css.append("assets/abaculus.css")
         config.extra_javascript.append("assets/abaculus.js")
         return config
@@ -95,6 +97,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             root=get_relative_url(".", page.url).rstrip("/") + "/",
         )
         self.pages[page.file.src_uri] = done
+        self.urls[done.name] = page.url
         return done.markdown
 
     def on_page_content(self, html: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
@@ -122,10 +125,24 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
                 path = Path(config.site_dir) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+        self.write_index(Path(config.site_dir))
         stamp = {"built": f"{self.site.now:%Y-%m-%dT%H:%M:%SZ}", "run": os.environ.get("GITHUB_RUN_ID")}
         (Path(config.site_dir) / STAMP).write_text(json.dumps(stamp) + "\n")
         if not self.served:
             self.site.connection.close()
+
+    def write_index(self, out: Path) -> None:
+        """Writes what lets programs find all series, and the badges of numbers."""
+        series = [one for done in self.pages.values() for one in done.series]
+        minimum = self.site.minimum_users
+        found = index(series, self.urls, built=self.site.now, updated=self.site.updated, minimum_users=minimum)
+        (out / "data").mkdir(exist_ok=True)
+        (out / INDEX).write_text(json.dumps(found, indent=1) + "\n")
+        for one in series:
+            if said := badge(one):
+                place = out / "data" / one.page / f"{one.id}.badge.json"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(json.dumps(said) + "\n")
 
 
 def build(bucket: str, out: Path | None) -> Path:

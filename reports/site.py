@@ -33,6 +33,7 @@ WAITS = '<p class="ab-empty">This is made from a chart of the page that waits fo
 class Page:
     """A page on its way: Markdown with placeholders, the HTML for each, and the files that it links to."""
 
+    name: str
     markdown: str
     pieces: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -127,7 +128,7 @@ class _Run:
         self.markdown, self.file, self.name, self.root = markdown, file, name, root
         self.lines = markdown.split("\n")
         self.first = body_line(source, markdown) + 1
-        self.made = Page(markdown)
+        self.made = Page(name, markdown)
         self.faults: list[Fault] = []
         self.token = secrets.token_hex(8)
         self.ids: set[str] = set()

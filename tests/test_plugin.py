@@ -102,7 +102,7 @@ def test_an_empty_bucket_gives_a_site_that_says_so(tmp_path: Path, monkeypatch: 
     index = (built(tmp_path, monkeypatch) / "index.html").read_text()
     assert "No data yet." in index
     assert "No data has been compacted yet." in index
-    assert not (tmp_path / "out" / "data").exists()
+    assert [path.name for path in (tmp_path / "out" / "data").rglob("*")] == ["index.json"]
 
 
 def test_one_session_gives_a_site_that_says_too_few_people_are_in_it(
