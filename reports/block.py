@@ -43,6 +43,7 @@ ONLY = {
     "steps": ("funnel",),
     "bars": ("bar",),
     "interval": ("line", "bar", "table", "number"),
+    "annotate": ("line", "area", "share", "bar", "band"),
 }
 SEVERAL = ("table", "band")
 MOST_STEPS = 12
@@ -97,6 +98,7 @@ class Block:
     bars: str | None = None
     interval: bool = False
     expect: tuple[Expectation, ...] = ()
+    annotate: str | None = None
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
 
@@ -263,6 +265,7 @@ READERS: dict[str, Any] = {
     "limit": _limit,
     "people": _people,
     "expect": _expected,
+    "annotate": _name,
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from reports import charts, download, format, html, missing, text
+from reports import charts, download, format, html, marks, missing, text
 from reports.block import Block, BlockError, parse
 from reports.cells import statement
 from reports.expect import fails
@@ -255,6 +255,7 @@ class _Run:
             self.made.files[f"{path}.csv"] = download.csv_text(published).encode()
             self.made.files[f"{path}.parquet"] = download.parquet(published)
         plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
+        marked = self.marked(block, published, plot)
         behind = self.queries.behind(data)
         sql = "".join(f"-- {used}\n{self.queries.named[used].sql.strip()}\n\n" for used in behind)
         sql += ("-- what is counted\n" if sql else "") + statement(block, published)
@@ -262,7 +263,25 @@ class _Run:
         title = html.title(block, published.unit)
         line = self.first + fence.start
         self.made.series.append(Series(self.name, self.file, line, id, title, sql, named, block, published))
-        return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
+        made = html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
+        return made.removesuffix("</figure>") + marked + "</figure>" if marked else made
+
+    def marked(self, block: Block, published: Published, plot: dict[str, Any] | None) -> str:
+        """Draws what the block is annotated with across its figure, and says it in words."""
+        if block.annotate is None:
+            return ""
+        try:
+            found = marks.read(self.queries.cursor, block.annotate, self.queries.relations)
+            if plot is None:
+                return ""
+            found = marks.shown(found, published)
+            marks.draw(plot, found)
+        except QueryError as error:
+            raise BlockError([(block.lines["annotate"], error.message)]) from None
+        except duckdb.Error as error:
+            message = explain(error, block.annotate, values=False).message
+            raise BlockError([(block.lines["annotate"], message)]) from None
+        return marks.note(found)
 
     def published(self, block: Block, unit: str) -> Published:
         """What of a block may be shown. One that was counted before, over the same queries, is not counted again."""
@@ -314,7 +333,9 @@ class _Run:
 
 def _reads(fence: Fence) -> set[str]:
     """Names that a fence may read: what stands behind FROM, JOIN or a comma, or behind `data:`."""
-    pattern = r"^data:\s*[\"']?(\w+)" if fence.kind == "chart" else r"(?:\bfrom|\bjoin|\btable|,)[\s(\"]+(\w+)"
+    pattern = (
+        r"^(?:data|annotate):\s*[\"']?(\w+)" if fence.kind == "chart" else r"(?:\bfrom|\bjoin|\btable|,)[\s(\"]+(\w+)"
+    )
     return {name.lower() for name in re.findall(pattern, fence.content, re.MULTILINE | re.IGNORECASE)}
 
 

@@ -39,8 +39,9 @@
     const longest = Math.max(...ends.map((end) => end.text.length));
     return {
       showlegend: false, margin: { ...layout.margin, r: Math.min(24 + longest * 7, 190) },
-      annotations: ends.map((end) => ({ text: end.text, x: 1, xref: "paper", xanchor: "left", y: end.at, xshift: 6,
-                                        showarrow: false, font: { color: end.color } })),
+      annotations: [...(layout.annotations ?? []),
+                    ...ends.map((end) => ({ text: end.text, x: 1, xref: "paper", xanchor: "left", y: end.at, xshift: 6,
+                                            showarrow: false, font: { color: end.color } }))],
     };
   };
 
