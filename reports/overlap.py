@@ -65,7 +65,7 @@ def _near(one: Series, other: Series, minimum: int) -> int:
 def _rows(connection: duckdb.DuckDBPyConnection, series: Series) -> tuple[set[str], list[str]]:
     """Which views a block reads, and all that decides which of their rows it gets."""
     views = {series.block.data.lower()} & VIEWS.keys()
-    filters: list[str] = []
+    filters = [f"application {series.application}"]
     for sql in series.queries:
         try:
             pending: list[Any] = [parse(connection, sql)]

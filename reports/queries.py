@@ -32,7 +32,7 @@ class Queries:
     """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, application: str | None = None) -> None:
-        self.cursor = cursor
+        self.cursor, self.application = cursor, application
         self.named: dict[str, _Query] = {}
         self.tables: dict[str, Published] = {}
         if application is not None:

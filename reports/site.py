@@ -16,12 +16,12 @@ from reports import charts, download, format, html, marks, missing, text
 from reports.block import Block, BlockError, parse
 from reports.cells import statement
 from reports.expect import fails
-from reports.page import Fault, Fence, body_line, fences, replace
+from reports.page import Fault, Fence, body_line, fences, front_matter, replace
 from reports.publish import publish
 from reports.published import Published
 from reports.queries import Queries, near
 from reports.sandbox import QueryError, check, explain
-from reports.warehouse import Snapshot, connect, describe, quote
+from reports.warehouse import PROBE, Snapshot, connect, describe, quote
 
 __all__ = ["MINIMUM_USERS", "Page", "Series", "Site"]
 
@@ -62,6 +62,7 @@ class Series:
     queries: tuple[str, ...]
     block: Block
     published: Published
+    application: str | None = None
 
 
 class Site:
@@ -111,11 +112,24 @@ class Site:
         before = self._made.get(name)
         if before is None or before[0] != given:
             with self.connection.cursor() as cursor:
-                running = _Run(self, Queries(cursor), markdown, file, source, name, root)
-                before = self._made[name] = (given, running.page(), running.faults)
+                application, wrong = self._application(file, source)
+                running = _Run(self, Queries(cursor, application), markdown, file, source, name, root)
+                before = self._made[name] = (given, running.page(), wrong + running.faults)
         _, page, faults = before
         self.faults += faults
         return page
+
+    def _application(self, file: str, source: str) -> tuple[str | None, list[Fault]]:
+        """The application that a page's front matter narrows it to, or what is wrong with it."""
+        given = front_matter(source)[0].get("application")
+        if given is None:
+            return None, []
+        known = [id for id in self.snapshot.registry if id != PROBE]
+        if given in known:
+            return str(given), []
+        lines = source.splitlines()
+        line = next((number for number, one in enumerate(lines, 1) if one.startswith("application:")), 1)
+        return None, [Fault(file, line, f'no application "{given}" in the registry; {near(str(given), known)}')]
 
 
 class _Run:
@@ -257,12 +271,16 @@ class _Run:
         plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
         marked = self.marked(block, published, plot)
         behind = self.queries.behind(data)
-        sql = "".join(f"-- {used}\n{self.queries.named[used].sql.strip()}\n\n" for used in behind)
+        only = self.queries.application
+        sql = f"-- of the application {only}\n\n" if only else ""
+        sql += "".join(f"-- {used}\n{self.queries.named[used].sql.strip()}\n\n" for used in behind)
         sql += ("-- what is counted\n" if sql else "") + statement(block, published)
         named = tuple(self.queries.named[used].sql for used in behind)
         title = html.title(block, published.unit)
         line = self.first + fence.start
-        self.made.series.append(Series(self.name, self.file, line, id, title, sql, named, block, published))
+        self.made.series.append(
+            Series(self.name, self.file, line, id, title, sql, named, block, published, self.queries.application)
+        )
         made = html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
         return made.removesuffix("</figure>") + marked + "</figure>" if marked else made
 
@@ -287,7 +305,7 @@ class _Run:
         """What of a block may be shown. One that was counted before, over the same queries, is not counted again."""
         behind = self.queries.behind(block.data.lower())
         sql = tuple((name, self.queries.named[name].sql) for name in behind)
-        given = (replaced(block, title=None, name=None), sql)
+        given = (replaced(block, title=None, name=None), self.queries.application, sql)
         # What is not people's takes no time, and may be made from charts.
         found = self.site.counted.get(given) if unit else None
         if found is None:
