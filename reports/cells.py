@@ -246,7 +246,7 @@ def statement(block: Block, published: Published) -> str:
         names += [quote_if_needed(column.name) for column in published.measures]
         return f"SELECT {', '.join(names)} FROM {block.data}"
     keys, columns = list(names), list(names)
-    if published.grain:
+    if published.grain and keys:
         keys[0] = f"date_trunc('{published.grain}', {names[0]})"
         columns[0] = f"{keys[0]} AS {names[0]}"
     for measure in block.y:

@@ -318,10 +318,10 @@ def histogram(block: Block, published: Published) -> go.Figure:
             )
             made.add_annotation(
                 x=place(value), y=1, yref="paper", yanchor="bottom", text=label, showarrow=False,
-                xanchor="right" if name == "p50" else "left",
+                xanchor="center", yshift=0 if name == "p50" else 14,
             )  # fmt: skip
     if published.marks:
-        made.update_layout(margin={"t": 28})
+        made.update_layout(margin={"t": 42})
     return made
 
 
