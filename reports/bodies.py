@@ -78,7 +78,7 @@ def _sparkline(published: Published) -> str:
     )
 
 
-def funnel(block: Block, published: Published) -> str:
+def funnel(block: Block, published: Published, title: str) -> str:
     """A row a step: a bar of those who got there, and what part that is."""
     counted = "People" if published.measures[0].name == "people" else format.sentence(published.unit)
     head = f'<th scope="col">Step</th><th scope="col">{html.escape(counted)}</th>' + "".join(
@@ -93,7 +93,7 @@ def funnel(block: Block, published: Published) -> str:
             f'<td class="ab-right">{_share(published.measures[1], of_all)}</td>'
             f'<td class="ab-right">{_share(published.measures[2], of_before) if rows else format.NOTHING}</td></tr>'
         )
-    return _table("ab-funnel", head, "".join(rows))
+    return _table("ab-funnel", title, head, "".join(rows))
 
 
 def _share(column: Column, value: Value) -> str:
@@ -105,7 +105,7 @@ def bar(part: float) -> str:
     return f'<span class="ab-bar" aria-hidden="true" style="--part:{min(max(part, 0), 1):.4f}"></span>'
 
 
-def retention(block: Block, published: Published) -> str:
+def retention(block: Block, published: Published, title: str) -> str:
     """A row for each first period, a column for each period since: the deeper the colour, the more came back."""
     grain = published.grain or "month"
     cohorts: dict[Value, dict[Any, tuple[Value, ...]]] = {}
@@ -131,11 +131,11 @@ def retention(block: Block, published: Published) -> str:
             else:
                 made.append(f'<td class="ab-blank">{format.NOTHING if number <= last else ""}</td>')
         rows.append(f"<tr>{''.join(made)}</tr>")
-    return _table("ab-retention", head, "".join(rows))
+    return _table("ab-retention", title, head, "".join(rows))
 
 
-def _table(kind: str, head: str, rows: str) -> str:
+def _table(kind: str, title: str, head: str, rows: str) -> str:
     return (
-        f'<div class="ab-table"><table class="ab-cells {kind}"><thead><tr>{head}</tr></thead>'
+        f'<div class="ab-table" tabindex="0" role="region" aria-label="{html.escape(title)}"><table class="ab-cells {kind}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )

@@ -70,11 +70,11 @@ def _number(block: Block, published: Published, plot: dict[str, Any] | None) -> 
 
 
 def _funnel(block: Block, published: Published, plot: dict[str, Any] | None) -> str:
-    return bodies.funnel(block, published)
+    return bodies.funnel(block, published, title(block, published.unit))
 
 
 def _retention(block: Block, published: Published, plot: dict[str, Any] | None) -> str:
-    return bodies.retention(block, published)
+    return bodies.retention(block, published, title(block, published.unit))
 
 
 def _table(block: Block, published: Published, plot: dict[str, Any] | None) -> str:

@@ -188,6 +188,8 @@ def test_a_funnel_is_a_table_with_bars() -> None:
     assert "--part:0.2500" in made
     # Its numbers are there once, and need no script.
     assert made.count("<table") == 1
+    # It can be scrolled by keyboard where it is wider than the screen.
+    assert 'tabindex="0" role="region" aria-label="From Installed to Ran"' in made
     assert "<script" not in made
 
 
