@@ -136,6 +136,6 @@ def retention(block: Block, published: Published, title: str) -> str:
 
 def _table(kind: str, title: str, head: str, rows: str) -> str:
     return (
-        f'<div class="ab-table" tabindex="0" role="region" aria-label="{html.escape(title)}"><table class="ab-cells {kind}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f'<div class="ab-table" tabindex="0" role="region" aria-label="{html.escape(title)}">'
+        f'<table class="ab-cells {kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
