@@ -18,8 +18,9 @@ class BucketError(Exception):
 def open_bucket(url: str, *, retries: bool = True) -> ObjectStore:
     """The object store at `file:///…`, `s3://…`, `gs://…` or `az://…`, or in a local directory given by its path.
 
-    Credentials come from the environment, under the names that the cloud's own tools use. Without `retries`, one call
-    is one request: the caller has a better idea of when to try again.
+    Credentials come from the environment, under the names that the cloud's own tools use; so does Azure's account
+    (AZURE_STORAGE_ACCOUNT_NAME), since what follows `az://` is the container. Without `retries`, one call is one request: the caller has a better
+    idea of when to try again.
     Raises `BucketError` when the URL is not one of these.
     """
     parts = urlsplit(url)
@@ -34,6 +35,4 @@ def open_bucket(url: str, *, retries: bool = True) -> ObjectStore:
                 return from_url(url, retry_config=None if retries else {"max_retries": 0})
     except (BaseError, OSError, ValueError) as error:
         raise BucketError(f"bucket {url!r} cannot be opened: {error}") from None
-    raise BucketError(
-        f"bucket {url!r}: unknown scheme; use file:///path, s3://name, gs://name or az://account/container"
-    )
+    raise BucketError(f"bucket {url!r}: unknown scheme; use file:///path, s3://name, gs://name or az://container")

@@ -54,6 +54,7 @@ def test_a_bucket_is_named_by_its_path_or_its_url(tmp_path: Path, form: str) -> 
 def test_a_cloud_bucket_keeps_its_url() -> None:
     assert table.uri("s3://name/", "notes") == "s3://name/tables/notes"
     assert table.uri("gs://name/below", "notes") == "gs://name/below/tables/notes"
+    assert table.uri("az://container/below", "notes") == "az://container/below/tables/notes"
 
 
 def test_rows_are_added_in_one_commit_that_carries_the_number(bucket: str) -> None:

@@ -48,7 +48,7 @@ az containerapp create --name abaculus-ingest --resource-group "$group" --enviro
   --image "$registry.azurecr.io/$image" --registry-server "$registry.azurecr.io" --registry-identity "$identity" \
   --user-assigned "$identity" --ingress external --target-port 8080 --cpu 0.25 --memory 0.5Gi \
   --min-replicas 0 --max-replicas 2 --output none --env-vars \
-  "ABACULUS_BUCKET=az://$ACCOUNT/abaculus" "AZURE_CLIENT_ID=$client" "AZURE_STORAGE_ACCOUNT_NAME=$ACCOUNT" \
+  "ABACULUS_BUCKET=az://abaculus" "AZURE_CLIENT_ID=$client" "AZURE_STORAGE_ACCOUNT_NAME=$ACCOUNT" \
   ABACULUS_GROUP_COMMIT_MS=200
 app=$(az containerapp show --name abaculus-ingest --resource-group "$group" --query id --output tsv)
 
