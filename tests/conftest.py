@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import s3_server
+from tests.servers import azure_server, moto_server, s3_server
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +16,20 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     with the options in tests/servers.py, then the same variables in the shell.
     """
     with s3_server(tmp_path_factory.mktemp("s3")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """As `s3`, of another make: moto keeps objects in memory."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """Azure's storage emulator with the container `abaculus`, for tests marked `azure`; npm installs it first."""
+    with azure_server(tmp_path_factory.mktemp("azure")) as environment:
         yield environment
 
 
