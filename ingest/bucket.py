@@ -19,8 +19,8 @@ def open_bucket(url: str, *, retries: bool = True) -> ObjectStore:
     """The object store at `file:///…`, `s3://…`, `gs://…` or `az://…`, or in a local directory given by its path.
 
     Credentials come from the environment, under the names that the cloud's own tools use; so does Azure's account
-    (AZURE_STORAGE_ACCOUNT_NAME), since what follows `az://` is the container. Without `retries`, one call is one request: the caller has a better
-    idea of when to try again.
+    (AZURE_STORAGE_ACCOUNT_NAME), since what follows `az://` is the container. Without `retries`, one call is one
+    request: the caller has a better idea of when to try again.
     Raises `BucketError` when the URL is not one of these.
     """
     parts = urlsplit(url)
