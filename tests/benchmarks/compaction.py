@@ -1,0 +1,168 @@
+"""Compaction beside what DuckDB does alone with the same objects.
+
+    python3 .ci/venv python tests/benchmarks/compaction.py [--small 50000] [--large 1000000] [--s3]
+
+(a) objects of one session, (b) objects of 500. Each engine runs in a process of its own over the same files, in turns,
+and the best of the rounds counts. Abaculus validates, deduplicates and commits to a Delta table; the peers read the
+same JSON with the same types and write one Parquet file, without any of that. Prints sessions a second, the ratio and
+the peak memory.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).parents[2])
+from ingest import registry
+from ingest.bucket import open_bucket
+from ingest.session import parse, timestamp
+from ingest.settings import Settings
+from reports import raw, sample
+from tests.servers import s3_server
+
+PEER = """
+import sys, duckdb
+connection = duckdb.connect()
+connection.execute("SET TimeZone = 'UTC'")
+connection.execute("SET enable_progress_bar = false")
+columns, source, target = sys.argv[1:]
+connection.execute(
+    f"COPY (SELECT * FROM read_json('{source}', columns = {columns}, format = 'newline_delimited')) "
+    f"TO '{target}' (FORMAT parquet)"
+)
+print(connection.sql(f"SELECT count(*) FROM '{target}'").fetchall()[0][0])
+"""
+POLARS = """
+import sys, glob, gzip, io, polars
+parts = b"".join(gzip.open(name).read() for name in sorted(glob.glob(sys.argv[1], recursive=True)))
+frame = polars.read_ndjson(io.BytesIO(parts))
+frame.write_parquet(sys.argv[2])
+print(len(frame))
+"""
+
+
+def lines(count: int) -> Iterator[bytes]:
+    """Canonical lines of `count` sessions: twenty thousand of the sample's, again and again under new ids."""
+    now = datetime.now(UTC)
+    applications = registry.load()
+    made = [
+        (session["sessionId"].encode(), parse(json.dumps(session).encode(), applications, now, Settings()))
+        for session in sample.sessions(20_000, users=2_000, seed=0, end=now - timedelta(minutes=1))
+    ]
+    written = [(id, session.line(timestamp(now))) for id, session in made]
+    for number in range(count):
+        id, line = written[number % len(written)]
+        yield line if number < len(written) else line.replace(id, str(uuid.uuid4()).encode(), 1)
+
+
+def fill(bucket: str, count: int, size: int) -> None:
+    """Raw objects of `size` sessions each."""
+    store = open_bucket(bucket)
+    local = Path(bucket.removeprefix("file://")) if bucket.startswith("file://") else None
+    pending: list[bytes] = []
+    number = 0
+    for at, line in enumerate(lines(count), 1):
+        pending.append(line)
+        if len(pending) == size or at == count:
+            key = f"raw/v1/cairn/2026-01-{number % 28 + 1:02}/batch-{number:09}.ndjson.gz"
+            content = gzip.compress(b"".join(pending), 6, mtime=0)
+            if local:
+                (local / key).parent.mkdir(parents=True, exist_ok=True)
+                (local / key).write_bytes(content)
+            else:
+                store.put(key, content)
+            pending, number = [], number + 1
+
+
+def timed(command: list[str]) -> tuple[float, float, str]:
+    """Seconds, peak memory in MB and output of a process."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen([sys.executable, *command], stdout=out, env={**os.environ, "PYTHONPATH": "."})
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - began
+        out.seek(0)
+        assert process.returncode == 0, f"{command[:2]} ended with {process.returncode}"
+        return seconds, usage.ru_maxrss / 1000, out.read()
+
+
+def duck(kind: object) -> str:
+    """A column's type in DuckDB's words, from its Arrow type."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f'"{field.name}" {duck(field.type)}' for field in kind) + ")"  # type: ignore[attr-defined]
+    if pa.types.is_list(kind):
+        return duck(kind.value_type) + "[]"  # type: ignore[attr-defined]
+    names = {"string": "VARCHAR", "int64": "BIGINT", "double": "DOUBLE", "bool": "BOOLEAN"}
+    return names.get(str(kind), "TIMESTAMPTZ")
+
+
+def measure(name: str, bucket: str, count: int, size: int, scratch: Path) -> None:
+    """One row of the table for each engine."""
+    began = time.perf_counter()
+    fill(bucket, count, size)
+    print(f"(filled {count:,} sessions in {time.perf_counter() - began:.0f} s)", file=sys.stderr)
+    rows: list[tuple[str, float, float]] = []
+    if bucket.startswith("file://"):
+        source = bucket.removeprefix("file://") + "/raw/v1/cairn/**/*.gz"
+        schema = raw.schema(registry.load()["cairn"])
+        columns = "{" + ", ".join(f"'{field.name}': '{duck(field.type)}'" for field in schema) + "}"
+        peers = {"DuckDB, read_json": ["-c", PEER, columns, source, str(scratch / "peer.parquet")]}
+        if subprocess.run([sys.executable, "-c", "import polars"], capture_output=True).returncode == 0:
+            peers["polars, read_ndjson"] = ["-c", POLARS, source, str(scratch / "polars.parquet")]
+        for peer, command in peers.items():
+            seconds, memory, said = timed(command)
+            assert int(said) == count
+            rows.append((peer, seconds, memory))
+    seconds, memory, said = timed(["-m", "reports.cli", "compact", "--json", "--bucket", bucket])
+    assert json.loads(said)["applications"]["cairn"]["stored"] == count
+    rows.append(("abaculus compact", seconds, memory))
+    again, memory_again, _ = timed(["-m", "reports.cli", "compact", "--json", "--bucket", bucket])
+    for engine, seconds, memory in rows:
+        ratio = f"{rows[0][1] / seconds:.1f}" if len(rows) > 1 else ""
+        print(f"| {name} | {engine} | {seconds:.1f} | {count / seconds:,.0f} | {ratio} | {memory:,.0f} |", flush=True)
+    print(f"| {name} | a run with nothing new | {again:.1f} | | | {memory_again:,.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compaction beside DuckDB alone.")
+    parser.add_argument("--small", type=int, default=50_000, help="sessions in objects of one")
+    parser.add_argument("--large", type=int, default=1_000_000, help="sessions in objects of 500")
+    parser.add_argument(
+        "--s3", action="store_true", help="from a local S3 server too, which DuckDB alone cannot read here"
+    )
+    options = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print("| objects | engine | seconds | sessions/s | times the peer | peak MB |")
+    print("|---|---|---:|---:|---:|---:|")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        for label, count, size in (("one session", options.small, 1), ("500 sessions", options.large, 500)):
+            if count:
+                measure(
+                    f"{count:,} in objects of {label}, local", (scratch / f"b{size}").as_uri(), count, size, scratch
+                )
+        with s3_server(scratch / "s3") if options.s3 else nullcontext({}) as environment:
+            os.environ.update(environment)
+            for label, count, size in (("one session", options.small, 1), ("500 sessions", options.large, 500)):
+                if count and options.s3:
+                    measure(f"{count:,} in objects of {label}, S3", f"s3://abaculus/b{size}", count, size, scratch)
+
+
+if __name__ == "__main__":
+    main()
