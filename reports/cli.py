@@ -113,15 +113,21 @@ def compact_command(bucket: str, as_json: bool) -> None:
 
 def run_build(bucket: str, out: Path | None) -> Path:
     """Builds the site with its progress; ends with exit code 1 and every fault of every page."""
+    from reports.assets import small_bundle
     from reports.plugin import BuildError, build
 
     load_registry()
     try:
         with progress("Building the site"):
-            return build(bucket, out)
+            site = build(bucket, out)
     except BuildError as error:
         say.print(str(error), soft_wrap=True)
         fail("the site was not built; mend what is named above")
+    if small_bundle() is None:
+        say.print(
+            "Charts load plotly's full bundle; with Node, reinstall abaculus for one a third its size.", soft_wrap=True
+        )
+    return site
 
 
 @main.command("build")
