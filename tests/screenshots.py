@@ -40,12 +40,12 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(site: Path) -> Iterator[str]:
-    """The site on a free port of loopback; gives its URL."""
+    """The site on a free port of loopback; gives its URL, with the last slash."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site)))
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}/"
     finally:
         server.shutdown()
         server.server_close()
@@ -74,7 +74,7 @@ def take(site: Path, out: Path) -> list[Path]:
                 page = context.new_page()
                 for file in sorted(site.rglob("*.html")):
                     name = file.relative_to(site).with_suffix("")
-                    page.goto(f"{url}/{name}.html")
+                    page.goto(f"{url}{name}.html")
                     page.evaluate(SCROLL)
                     made.append(out / f"{str(name).replace('/', '-')}-{scheme}-{width}.png")
                     page.screenshot(path=made[-1], full_page=True)

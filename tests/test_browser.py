@@ -1,12 +1,9 @@
 """Built pages in a real browser: `pytest -m browser`, with Debian's chromium installed."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +12,12 @@ import pytest
 from ingest import registry
 from reports import sample
 from reports.plugin import build
+from tests.screenshots import browser, served
 from tests.sites import fill, project, runs
-
-sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 HOSTILE = [
     "</script><script>window.pwned=1;alert(1)</script>",
     "<img src=x onerror=window.pwned=2>",
@@ -157,20 +148,6 @@ class Visit:
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(directory))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
-@contextmanager
 def built(directory: Path, bucket: Path, applications: Path, out: Path) -> Iterator[Path]:
     before = Path.cwd(), os.environ.get("ABACULUS_APPLICATIONS")
     os.chdir(directory)
@@ -210,10 +187,8 @@ def cairn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+    with browser() as running:
+        yield running
 
 
 Open = Callable[..., Visit]
