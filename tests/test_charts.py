@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reports import charts
+from reports import charts, colors
 from reports.block import parse
 from reports.format import NOTHING
 from reports.published import OTHER, UNKNOWN, Column, Published, Value
@@ -60,9 +60,9 @@ def test_each_group_is_a_line_of_its_own_color_and_other_is_grey() -> None:
     )
     figure = draw(made, more="color: shell")
     assert [trace["name"] for trace in figure["data"]] == ["fish", "not known", "Other"]
-    own = charts.colors(["fish"])["fish"]
-    assert own in charts.PALETTE
-    assert [trace["line"]["color"] for trace in figure["data"]] == [own, charts.GREY, charts.GREY]
+    own = colors.colors(["fish"])["fish"]
+    assert own in colors.PALETTE
+    assert [trace["line"]["color"] for trace in figure["data"]] == [own, colors.GREY, colors.GREY]
     assert list(figure["data"][1]["y"]) == [10, None, None, None]
     assert figure["layout"]["showlegend"]
 
@@ -157,13 +157,13 @@ def test_no_label_is_taken_for_markup_or_a_template(label: str, kind: str) -> No
 
 
 def test_a_group_has_the_same_color_in_every_chart_unless_another_took_it() -> None:
-    alone = charts.colors(["fish"])["fish"]
-    assert charts.colors(["fish", "zsh", "bash"])["fish"] == alone
+    alone = colors.colors(["fish"])["fish"]
+    assert colors.colors(["fish", "zsh", "bash"])["fish"] == alone
     for groups in (["fish", "zsh", "bash", "cmd"], [f"1.{minor}.0" for minor in range(8)], ["yes", "no"]):
-        assert len(set(charts.colors(groups).values())) == len(groups)
+        assert len(set(colors.colors(groups).values())) == len(groups)
     # More groups than colours have to share, as evenly as can be.
-    many = charts.colors([str(number) for number in range(16)])
-    assert max(list(many.values()).count(color) for color in charts.PALETTE) == 2
+    many = colors.colors([str(number) for number in range(16)])
+    assert max(list(many.values()).count(color) for color in colors.PALETTE) == 2
 
 
 def shells_by_month(*rows: tuple[Value, ...], kind: str = "number", name: str = "count") -> Published:
