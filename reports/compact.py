@@ -5,9 +5,9 @@ append the rest in one commit that carries the next number; only when that commi
 anywhere leaves raw objects that the next run takes, or whose sessions it finds in the table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 
 import duckdb
 import pyarrow as pa
@@ -31,10 +31,17 @@ Progress = Callable[[str], None]
 
 
 def compact(
-    store: ObjectStore, bucket: str, registry: Mapping[str, Application], *, progress: Progress = lambda text: None
+    store: ObjectStore,
+    bucket: str,
+    registry: Mapping[str, Application],
+    *,
+    applications: Collection[str] = (),
+    since: date | None = None,
+    progress: Progress = lambda text: None,
 ) -> Entry:
     """Moves all raw objects into the tables and returns the ledger entry, which is written even if the run fails.
 
+    With `applications` or `since`, only those of these applications, of that day or later; the others stay in `raw/`.
     Raises `TableError` when a table and the registry contradict each other, after the other applications are done.
     """
     entry = ledger.begin()
@@ -42,12 +49,14 @@ def compact(
     faults: list[str] = []
     try:
         for id in raw.applications(store):
+            if applications and id not in applications:
+                continue
             if id not in registry:
                 entry.unregistered.append(id)
                 continue
             counts = entry.applications[id] = Counts()
             try:
-                _application(store, bucket, registry[id], entry.run, counts, progress)
+                _application(store, bucket, registry[id], entry.run, counts, since, progress)
             except table.TableError as error:
                 faults.append(str(error))
         for id in registry:
@@ -75,16 +84,25 @@ def _upkeep(store: ObjectStore, bucket: str, application: Application, now: date
 
 
 def _application(
-    store: ObjectStore, bucket: str, application: Application, run: str, counts: Counts, progress: Progress
+    store: ObjectStore,
+    bucket: str,
+    application: Application,
+    run: str,
+    counts: Counts,
+    since: date | None,
+    progress: Progress,
 ) -> None:
+    people: set[str] = set()
     with open_duckdb() as connection:
         known = _Known(store, bucket, application.id, connection)
-        for objects in raw.chunks(store, application.id):
+        for objects in raw.chunks(store, application.id, since):
             progress(f"{application.id}: reading {len(objects):,} objects, {counts.sessions:,} sessions so far")
             chunk = raw.read(store, application, objects)
             raw.quarantine(store, chunk.unreadable, run)
             if chunk.rows.num_rows:
-                _commit(store, bucket, application, chunk.rows, known, counts, run)
+                new = _commit(store, bucket, application, chunk.rows, known, counts, run)
+                people.update(_people(application, new)[: ledger.PEOPLE - len(people)])
+                counts.people = len(people)
             counts.objects += len(chunk.taken)
             counts.sessions += chunk.rows.num_rows + len(chunk.unreadable)
             counts.quarantined += len(chunk.unreadable)
@@ -129,7 +147,7 @@ def _commit(
     known: _Known,
     counts: Counts,
     run: str,
-) -> None:
+) -> pa.Table:
     for _ in range(ATTEMPTS):
         handle = table.load_or_create(bucket, application)
         number = table.sequence(handle)
@@ -148,8 +166,17 @@ def _commit(
         counts.repeated += pc.sum(found["repeated"]).as_py()
         counts.clock_suspect += pc.sum(new["clock_suspect"]).as_py() or 0
         counts.table_version = handle.version()
-        return
+        return new
     raise table.Overtaken(f"{application.id}: {ATTEMPTS} times another writer was faster; the sessions stay in raw/")
+
+
+def _people(application: Application, rows: pa.Table) -> list[str]:
+    """Ids of the people in these rows; a CI run is nobody's."""
+    ci = next((field.name for field in application.attributes.values() if field.role == "ci"), None)
+    if ci is not None and rows.num_rows:
+        rows = rows.filter(pc.invert(pc.fill_null(pc.struct_field(rows["attributes"], ci), False)))
+    found: list[str] = rows["user_id"].unique().to_pylist()
+    return found
 
 
 def _forgotten(store: ObjectStore) -> list[str]:

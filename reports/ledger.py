@@ -9,7 +9,10 @@ from typing import Any
 
 from obstore.store import ObjectStore
 
-__all__ = ["Counts", "Entry", "begin", "entries", "record"]
+__all__ = ["PEOPLE", "Counts", "Entry", "begin", "entries", "record"]
+
+# Enough to know whether what a run counted may be public.
+PEOPLE = 1_000
 
 
 @dataclass
@@ -18,6 +21,7 @@ class Counts:
 
     `recovered` are those that a run which was stopped before it could delete them had stored already; `expired` those
     that were stored long ago, longer than the application keeps them; `removed` rows of people who were forgotten.
+    `people` are those whose sessions were stored, CI runs left out, counted to `PEOPLE` and no further.
     """
 
     objects: int = 0
@@ -31,6 +35,7 @@ class Counts:
     clock_suspect: int = 0
     expired: int = 0
     removed: int = 0
+    people: int = 0
     table_version: int | None = None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -100,8 +100,11 @@ def _any(store: ObjectStore, prefix: str) -> bool:
     return any(len(page) > 0 for page in store.list(prefix, chunk_size=1))
 
 
-def chunks(store: ObjectStore, application: str) -> Iterator[list[RawObject]]:
-    """The raw objects of an application as they are listed now, the oldest first, in chunks that fit in memory."""
+def chunks(store: ObjectStore, application: str, since: date | None = None) -> Iterator[list[RawObject]]:
+    """The raw objects of an application as they are listed now, the oldest first, in chunks that fit in memory.
+
+    With `since`, only those whose key says that day or a later one.
+    """
     # As columns: a million of them take a tenth of what objects would.
     listed = store.list(f"{PREFIX}{application}/", chunk_size=10_000, return_arrow=True)
     pages = [pa.record_batch(page).select(["path", "size", "last_modified"]) for page in listed]
@@ -109,6 +112,8 @@ def chunks(store: ObjectStore, application: str) -> Iterator[list[RawObject]]:
         return
     # Of a session that came twice, the one ingested first must be met first.
     every = pa.Table.from_batches(pages).sort_by([("last_modified", "ascending"), ("path", "ascending")])
+    if since is not None:
+        every = every.filter(pc.greater_equal(every["path"], f"{PREFIX}{application}/{since.isoformat()}"))
     chunk: list[RawObject] = []
     size = 0
     for page in every.to_batches(max_chunksize=1000):

@@ -52,7 +52,7 @@ def ids(bucket: str, application: str = "notes") -> list[str]:
 def counts(entry: Entry, application: str = "notes") -> dict[str, int]:
     """What a run counted, without what it did not."""
     found = vars(entry.applications[application]).items()
-    return {name: number for name, number in found if number and name != "table_version"}
+    return {name: number for name, number in found if number and name not in ("table_version", "people")}
 
 
 def ledger(store: ObjectStore) -> list[dict[str, Any]]:
@@ -542,3 +542,21 @@ def test_columns_are_renamed_without_losing_nulls_offsets_or_order() -> None:
 
 def test_a_bucket_in_memory_has_nothing_to_compact() -> None:
     assert raw.applications(MemoryStore()) == []
+
+
+def test_only_the_applications_and_days_that_are_asked_for_are_brought_in(bucket: str) -> None:
+    store = open_bucket(bucket)
+    keep(store, session(1, start=NOW - timedelta(days=3)), session(2))
+    later = compaction.compact(store, bucket, REGISTRY, since=NOW.date())
+    assert (later.applications["notes"].stored, len(keys(store, "raw/"))) == (1, 1)
+    other = compaction.compact(store, bucket, REGISTRY, applications=["another"])
+    assert (other.applications, other.unregistered, len(keys(store, "raw/"))) == ({}, [], 1)
+    assert compaction.compact(store, bucket, REGISTRY, applications=["notes"]).applications["notes"].stored == 1
+
+
+def test_a_run_knows_how_many_people_it_stored_and_counts_no_build_server(bucket: str) -> None:
+    store = open_bucket(bucket)
+    keep(store, session(1), session(2), session(3, user=2), session(4, user=3, attributes={"inCi": True}))
+    assert compaction.compact(store, bucket, REGISTRY).applications["notes"].people == 2
+    keep(store, session(1))
+    assert compaction.compact(store, bucket, REGISTRY).applications["notes"].people == 0
