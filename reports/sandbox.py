@@ -13,6 +13,8 @@ from typing import Any
 
 import duckdb
 
+from reports.macros import BY_PERSON, MACROS
+
 __all__ = ["QueryError", "check", "explain", "parse"]
 
 # Longer or deeper SQL takes DuckDB's parser off its stack, and this process with it.
@@ -40,7 +42,7 @@ FUNCTIONS = """
     list_value range generate_series list_contains list_has array_contains list_position array_length list_distinct
     list_sort list_min list_max list_sum list_avg list_extract array_extract list_filter list_transform list_count
 """
-KNOWN_FUNCTIONS = frozenset(FUNCTIONS.split())
+KNOWN_FUNCTIONS = MACROS.union(FUNCTIONS.split())
 # Windows that only say where a row stands among the others.
 RANKS = ("row_number", "rank", "dense_rank", "rank_dense", "percent_rank", "cume_dist", "ntile")
 # Where a subquery of people's rows decides which rows are kept, and becomes no value of theirs.
@@ -221,6 +223,11 @@ def _stays_with_its_person(node: Mapping[str, Any], at: Place | None, readers: s
         alone = any(_is_user_id(part) for part in node["partitions"])
         if not alone and _lower(node["function_name"]) not in RANKS:
             raise QueryError(f"{node['function_name']} OVER … reads other people's rows; add PARTITION BY user_id", at)
+    if node.get("class") == "FUNCTION" and (name := _lower(node["function_name"])) in BY_PERSON:
+        # Arguments that are named could stand in another order.
+        given = node["arguments"]
+        if not (given and _is_user_id(given[0]["expression"])) or any(one["name"] for one in given):
+            raise QueryError(f"{name} goes by person: its first argument is user_id, and none has a name", at)
     joins = node.get("type") == "JOIN" and _reads(node["left"], readers) and _reads(node["right"], readers)
     if joins and not _joins_by_user_id(node):
         raise QueryError("both sides of this join have people's rows; join them USING (user_id)", at)

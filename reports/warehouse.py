@@ -19,6 +19,7 @@ from obstore.store import ObjectStore
 from ingest.registry import ROLES, Application, Field, Kind, RegistryError
 from reports import table
 from reports.duck import open_duckdb
+from reports.macros import DEFINITIONS
 from reports.mirror import mirror, prune
 
 __all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
@@ -91,6 +92,8 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
         connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
     _static(connection, "releases", snapshot.releases)
     _static(connection, "pipeline", [_run(entry) for entry in snapshot.ledger])
+    for name, (parameters, sql) in DEFINITIONS.items():
+        connection.execute(f"CREATE MACRO {name}({parameters}) AS {sql}")
     # Not their directories: in a directory that is allowed, COPY could write.
     paths = [str(path) for files in snapshot.files.values() for path in files]
     connection.execute("SET allowed_paths = $1", [paths])
