@@ -21,8 +21,12 @@ _KEY = (
     + _NUMBER.format("part")
     + " ELSE '1' || part END), '!') END) END"
 )
+# An argument that is a column is looked for among these first: no column of a page is called so.
+_RELEASES = (
+    'FROM (SELECT application AS "its application", version AS "its version", released AS "its time" FROM releases)'
+)
 # A version that only those try who ask for it does not make the one before it old.
-_PRE = r"regexp_matches(released.version, '^[^+]*-')"
+_PRE = """regexp_matches("its version", '^[^+]*-')"""
 # Name -> its parameters and its SQL, in the order in which they need each other.
 DEFINITIONS = {
     "version_key": ("v", _KEY),
@@ -32,14 +36,13 @@ DEFINITIONS = {
     ),
     "is_latest": (
         "a, v, t",
-        "t < (SELECT coalesce(min(released.released) FILTER "
-        f"(version_key(released.version) > version_key(v) AND NOT {_PRE}), TIMESTAMP 'infinity') "
-        "FROM releases AS released WHERE released.application = a HAVING count(*) > 0)",
+        f"""t < (SELECT coalesce(min("its time") FILTER (version_key("its version") > version_key(v) AND NOT {_PRE}),
+        TIMESTAMP 'infinity') {_RELEASES} WHERE "its application" = a HAVING count(*) > 0)""",
     ),
     "days_since_release": (
         "a, v, t",
-        "(epoch(t) - epoch((SELECT min(released.released) FROM releases AS released "
-        "WHERE released.application = a AND version_key(released.version) = version_key(v)))) / 86400",
+        f"""(epoch(t) - epoch((SELECT min("its time") {_RELEASES}
+        WHERE "its application" = a AND version_key("its version") = version_key(v)))) / 86400""",
     ),
     "cohort": ("u, t, g", "CASE WHEN u IS NOT NULL THEN date_trunc(g, min(t) OVER (PARTITION BY u)) END"),
 }

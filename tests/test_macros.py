@@ -122,6 +122,20 @@ def test_a_cohort_is_the_period_of_a_persons_first_run_and_nothing_for_ci(
     assert sorted(set(ask(connection, sql))) == [(False, datetime(2026, 1, 1)), (True, None)]
 
 
+def test_columns_of_any_name_can_be_asked_about(connection: duckdb.DuckDBPyConnection) -> None:
+    """An argument means the column beside the call, also where a release has one of that name."""
+    sql = (
+        "SELECT application, version, released, is_latest(application, version, released) AS latest, "
+        "days_since_release(application, version, released) AS days FROM "
+        "(SELECT 'other' AS application, '1.0' AS version, TIMESTAMP '2026-02-10' AS released)"
+    )
+    assert ask(connection, sql) == [("other", "1.0", datetime(2026, 2, 10), None, None)]
+    sql = sql.replace("'other'", "'notes'")
+    assert ask(connection, sql) == [("notes", "1.0", datetime(2026, 2, 10), False, 35.5)]
+    sql = "SELECT version_key(part) AS x FROM (SELECT '1.0.0-a.2' AS part)"
+    assert ask(connection, sql) == ask(connection, "SELECT version_key('1.0.0-a.2')")
+
+
 @pytest.mark.parametrize(
     "call",
     [
