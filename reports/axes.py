@@ -23,6 +23,8 @@ __all__ = [
     "stamp",
     "ticks",
     "time_axis",
+    "told",
+    "veil",
 ]
 
 # Longer names would leave no room for bars on a phone. The whole name is in the hover text and the table.
@@ -112,11 +114,16 @@ def periods(published: Published) -> list[Value]:
     return every
 
 
+def told(published: Published, place: Value, text: str) -> str:
+    """What is said of a point: of the period that is not over, that it is so far."""
+    return escaped(f"{text} so far" if place is not None and place == published.unfinished else text)
+
+
 def hover(
     published: Published, group: Value, points: list[tuple[Value, Value]], places: list[Value] | None = None
 ) -> dict[str, Any]:
     """What is shown of each point when it is pointed at."""
-    texts = [escaped(format.value(published.measures[0], value)) for _, value in points]
+    texts = [told(published, place, format.value(published.measures[0], value)) for place, value in points]
     if places:
         texts = [f"{escaped(format.label(place, None))}: {text}" for place, text in zip(places, texts, strict=True)]
     # A name is data: no part of it may be taken for a piece of the template.
@@ -137,3 +144,12 @@ def time_axis(published: Published, times: list[Value]) -> dict[str, Any]:
 def stamp(time: Value) -> str:
     """A time as Plotly reads it."""
     return f"{time:%Y-%m-%dT%H:%M:%S}"
+
+
+def veil(published: Published) -> list[dict[str, Any]]:
+    """What the script lays over the period that is not over, in the page's colour: it is not as low as it looks."""
+    times = periods(published)
+    if published.unfinished is None or len(times) < 2:
+        return []
+    edges = {"x0": stamp(times[-2]), "x1": stamp(times[-1])}
+    return [{"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "opacity": 0.6, "line": {"width": 0}, **edges}]

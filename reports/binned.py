@@ -21,6 +21,13 @@ BAR_HEIGHT = 34
 MOST_WRITTEN = 120
 
 
+def _said(published: Published, one: Value, values: dict[tuple[Value, ...], Value], group: Value) -> str:
+    """What is said of a cell when it is pointed at."""
+    if (one, group) not in values:
+        return "not shown"
+    return axes.told(published, one, format.value(published.measures[0], values[one, group]))
+
+
 def histogram(block: Block, published: Published) -> go.Figure:
     """How often which values are: bins of equal width on the scale that is drawn, the outermost open to their side."""
     inner = [row for row in published.rows if row[0] is not None and row[1] is not None]
@@ -115,8 +122,7 @@ def heatmap(block: Block, published: Published) -> go.Figure:
     cells = [[values.get((one, group)) for one in across] for group in down]
     texts = [
         [
-            f"{axes.named(one, published.grain)}, {axes.named(group)}: "
-            + (axes.escaped(format.value(column, values.get((one, group)))) if (one, group) in values else "not shown")
+            f"{axes.named(one, published.grain)}, {axes.named(group)}: " + _said(published, one, values, group)
             for one in across
         ]
         for group in down

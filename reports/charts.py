@@ -4,7 +4,7 @@ Figures carry no template and no colours of the page: the script in the page set
 bins and cells are in reports/binned.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -38,14 +38,15 @@ def _over_time(block: Block, published: Published, **style: Any) -> go.Figure:
         values = dict(points)
         # A period that is not shown is a gap: nothing is drawn through it.
         line = [(time, values.get(time)) for time in times]
+        if not style:
+            _dotted(made, published, line, color[group], divisor)
+            line = _apart(published, line)
         made.add_trace(
             go.Scatter(
-                x=[f"{time:%Y-%m-%dT%H:%M:%S}" for time, _ in line],
+                x=[axes.stamp(time) for time, _ in line],
                 y=[value / divisor if isinstance(value, int | float) else None for _, value in line],
                 name=axes.named(group) if group is not None else "",
-                mode="lines+markers" if len(times) <= 40 else "lines",
-                line={"color": color[group], "width": 2},
-                marker={"size": 5},
+                **_marked(published, line, color[group]),
                 connectgaps=False,
                 **axes.hover(published, group, line),
                 **style,
@@ -56,12 +57,45 @@ def _over_time(block: Block, published: Published, **style: Any) -> go.Figure:
     return made
 
 
+def _apart(published: Published, line: list[tuple[Value, Any]]) -> list[tuple[Value, Any]]:
+    """The points of a line, with a gap before the period that is not over."""
+    return line if published.unfinished is None else [*line[:-1], (line[-1][0], None), line[-1]]
+
+
+def _marked(published: Published, line: Sequence[tuple[Value, Any]], color: str) -> dict[str, Any]:
+    """A line with its points where they are few; that of the period that is not over is always there, and open."""
+    few, before = len(line) <= 40, len(line) - 1
+    drawn = {"mode": "lines+markers" if few else "lines", "line": {"color": color, "width": 2}, "marker": {"size": 5}}
+    if published.unfinished is None:
+        return drawn
+    marker = {"size": [5 if few else 0] * before + [7], "symbol": ["circle"] * before + ["circle-open"]}
+    return drawn | {"mode": "lines+markers", "marker": marker}
+
+
+def _dotted(made: go.Figure, published: Published, line: list[tuple[Value, Value]], color: str, divisor: float) -> None:
+    """The way to the period that is not over. It is pointed at in the line itself."""
+    ends = [value / divisor for _, value in line[-2:] if isinstance(value, int | float)]
+    if published.unfinished is None or len(ends) < 2:
+        return
+    made.add_trace(
+        go.Scatter(
+            x=[axes.stamp(time) for time, _ in line[-2:]],
+            y=ends,
+            mode="lines",
+            line={"color": color, "width": 2, "dash": "dot"},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+
+
 def line(block: Block, published: Published) -> go.Figure:
     """A measure over time, a line a group, with its interval where one is asked for."""
     made = _over_time(block, published)
     if len(published.groups) <= MOST_LABELS:
         # The script writes names at the ends of lines where there is room, and the legend stays where there is none.
-        made.update_layout(meta={"ends": bool(published.groups)})
+        last = axes.stamp(published.whole[-1][0])
+        made.update_layout(meta={"ends": last if published.groups else False})
     if published.interval:
         divisor, _ = axes.scale(published.measures[0], published)
         depth = len(published.dimensions)
@@ -109,17 +143,18 @@ def band(block: Block, published: Published) -> go.Figure:
     points = [(time, *(rows.get(time) or (None, None, None))[:3]) for time in times]
     made = go.Figure()
     _ribbon(made, [(time, low, high) for time, low, _, high in points], PALETTE[0], divisor)
+    _dotted(made, published, [(time, middle) for time, _, middle, _ in points], PALETTE[0], divisor)
     texts = []
-    for _, *values in points:
-        low, middle, high = (axes.escaped(format.value(published.measures[1], value)) for value in values)
-        texts.append(f"{middle} ({low} to {high})")
+    apart = [(time, values) for time, *values in points]
+    apart = [(time, values or [None] * 3) for time, values in _apart(published, apart)]
+    for time, values in apart:
+        low, middle, high = (format.value(published.measures[1], value) for value in values)
+        texts.append(axes.told(published, time, f"{middle} ({low} to {high})"))
     made.add_trace(
         go.Scatter(
-            x=[axes.stamp(time) for time in times],
-            y=[middle / divisor if isinstance(middle, int | float) else None for _, _, middle, _ in points],
-            mode="lines+markers" if len(times) <= 40 else "lines",
-            line={"color": PALETTE[0], "width": 2},
-            marker={"size": 5},
+            x=[axes.stamp(time) for time, _ in apart],
+            y=[middle / divisor if isinstance(middle, int | float) else None for _, (_, middle, _) in apart],
+            **_marked(published, apart, PALETTE[0]),
             connectgaps=False,
             customdata=texts,
             hovertemplate="%{customdata}<extra></extra>",
@@ -135,6 +170,7 @@ def area(block: Block, published: Published) -> go.Figure:
     """A measure over time, groups stacked."""
     made = _over_time(block, published, stackgroup="one")
     made.update_traces(mode="lines", line={"width": 0.5})
+    made.update_layout(shapes=axes.veil(published))
     # A stack is a gap only where nothing of it is shown; a group that is not there adds nothing.
     shown = {row[0] for row in published.rows if row[-1] is not None}
     for trace in made.data:
@@ -167,14 +203,14 @@ def bar(block: Block, published: Published) -> go.Figure:
     for group, points in axes.series(published).items():
         values = [value / divisor if isinstance(value, int | float) else None for _, value in points]
         if upright:
-            places = {"x": [f"{time:%Y-%m-%dT%H:%M:%S}" for time, _ in points], "y": values}
+            places = {"x": [axes.stamp(time) for time, _ in points], "y": values}
         else:
             places = {"x": values, "y": [numbered[place] for place, _ in points], "orientation": "h"}
         made.add_trace(
             go.Bar(
                 **places,
                 name=axes.named(group) if group is not None else "",
-                marker={"color": color[group]},
+                marker=_hatched(published, [place for place, _ in points], color[group]),
                 text=[axes.escaped(format.value(published.measures[0], value)) for _, value in points],
                 textposition="none" if upright or published.interval else "auto" if stacked else "outside",
                 textangle=0,
@@ -199,6 +235,14 @@ def bar(block: Block, published: Published) -> go.Figure:
     made.update_layout(**layout, barmode=_mode(block), bargap=0.25)
     (made.layout.yaxis if upright else made.layout.xaxis).title.text += unit
     return made
+
+
+def _hatched(published: Published, places: list[Value], color: str) -> dict[str, Any]:
+    """Bars of one colour, that of the period that is not over in stripes of it."""
+    if published.unfinished is None:
+        return {"color": color}
+    shapes = ["/" if place == published.unfinished else "" for place in places]
+    return {"color": color, "pattern": {"shape": shapes, "fillmode": "overlay", "size": 7, "solidity": 0.45}}
 
 
 def _mode(block: Block) -> str:

@@ -20,14 +20,13 @@ def conceal(
     persons: Callable[[list[Key]], Mapping[Key, set[int]]],
     totals: Sequence[Callable[[Key], Any]],
     minimum: int,
-    rank: Callable[[Key, bool], Any],
+    rank: Callable[[Key, Collection[Key]], Any],
 ) -> set[Key]:
     """The keys that may not be shown.
 
     `people` says how many people stand in each cell; `left_out` are those that are not shown for another reason.
     `persons` gives the people of cells. `totals` map a key to what it is summed up into. Of one total's cells, the
-    first by `rank`, and among equals the smallest, is held back too; its second argument says whether a cell that is
-    left out is among those that are.
+    first by `rank`, and among equals the smallest, is held back too; its second argument are those that are already.
     """
     hidden = {key for key, number in people.items() if number < minimum or key in left_out}
     if not hidden:
@@ -43,8 +42,7 @@ def conceal(
             if not gone or not rest or any(people[key] >= minimum for key in gone):
                 continue
             if len(set[int]().union(*(known.get(key, set()) for key in gone))) < minimum:
-                among = any(key in left_out for key in gone)
-                hidden.add(min(rest, key=lambda key: (rank(key, among), people[key], _last(key))))
+                hidden.add(min(rest, key=lambda key: (rank(key, gone), people[key], _last(key))))
     return hidden
 
 

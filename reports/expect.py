@@ -65,7 +65,7 @@ def fails(expected: Expectation, published: Published) -> str | None:
     Raises ValueError when the block publishes no such column of numbers.
     """
     if expected.column is None:
-        value: float = len(published.rows) if expected.left == "rows" else published.people or 0
+        value: float = len(published.whole) if expected.left == "rows" else published.people or 0
     else:
         values = _values(expected.column, published)
         if not values:
@@ -79,7 +79,7 @@ def fails(expected: Expectation, published: Published) -> str | None:
 def _values(name: str, published: Published) -> list[float]:
     for number, column in enumerate(published.columns):
         if column.name.lower().replace(" ", "") == name.lower():
-            values = [row[number] for row in published.rows]
+            values = [row[number] for row in published.whole]
             numbers = [float(value) for value in values if isinstance(value, int | float)]
             if any(value is not None for value in values) and not numbers:
                 raise ValueError(f'column "{name}" is not a number; compare a measure')

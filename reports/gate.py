@@ -146,17 +146,31 @@ class Gate:
             return self.empty("no data", self._axes("year"))
         best, most = None, -1.0
         for grain in self._grains(first, last):
-            current = self.start(grain)
-            # The current period is not over and would look like a fall: it is left out, unless no other can be shown.
-            published, shown = self.cut(self._axes(grain), grain=grain, until=current)
-            if published.empty and not _before(last, current):
-                published, shown = self.cut(self._axes(grain), grain=grain, partial=True)
+            published, shown = self._over_time(grain, last)
             if shown > most:
                 best, most = published, shown
             if shown >= ENOUGH_SHOWN:
                 break
         assert best is not None
         return best
+
+    def _over_time(self, grain: str, last: Any) -> tuple[Published, float]:
+        """The periods, with the one that is not over if enough people are in it: it is drawn as such.
+
+        A card compares whole periods, so it leaves that one out, unless no other can be shown.
+        """
+        current = self.start(grain)
+        axes = self._axes(grain)
+        if _before(last, current):
+            return self.cut(axes, grain=grain)
+        all_of_it, shown = self.cut(axes, grain=grain)
+        reaches = not all_of_it.empty and not _before(all_of_it.rows[-1][0], current)
+        if reaches and self.block.type != "number":
+            return replace(all_of_it, partial=True), shown
+        whole, shown_whole = self.cut(axes, grain=grain, until=current)
+        if whole.empty and reaches:
+            return replace(all_of_it, partial=True), shown
+        return whole, shown_whole
 
     def _grains(self, first: Any, last: Any) -> Sequence[str]:
         """The grain that was asked for, else those to try, from fine to coarse."""
@@ -238,7 +252,6 @@ class Gate:
         *,
         grain: str | None = None,
         until: datetime | None = None,
-        partial: bool = False,
     ) -> tuple[Published, float]:
         """What may be shown of these cells, and which share of the rows that is. Time goes as far as `until`."""
         counted = Counted(self.connection, self.source, axes, self.block.y)
@@ -277,7 +290,6 @@ class Gate:
             minimum_users=self.minimum,
             unit=self.unit,
             grain=grain,
-            partial=partial,
         )
         told = sum(cell.rows for cell in shown if any(value is not None for value in values[cell.key]))
         if self.block.interval:
@@ -293,7 +305,19 @@ class Gate:
         axes: Sequence[Axis],
     ) -> set[Key]:
         people = {key: cell.people for key, cell in cells.items()}
-        return conceal(people, left_out, counted.persons, totals, self.minimum, _rank_hidden(axes))
+        return conceal(people, left_out, counted.persons, totals, self.minimum, self._rank_hidden(axes))
+
+    def _rank_hidden(self, axes: Sequence[Axis]) -> Callable[[Key, Collection[Key]], Any]:
+        """Which cell of a total goes first: "Other", which says least; beside the period that is not over, the last."""
+        grain = axes[0].grain if axes else None
+        current = self.start(grain) if grain else None
+
+        def rank(key: Key, gone: Collection[Key]) -> Any:
+            folded = bool(axes) and axes[-1].labels is not None and key[-1] == 0
+            late = current is not None and key[0] is not None and any(not one[0] or one[0] >= current for one in gone)
+            return not folded, -key[0].timestamp() if late else 0
+
+        return rank
 
     def _places(self, cells: Mapping[Key, Cell], left_out: Collection[Key], axes: Sequence[Axis]) -> set[Key]:
         """The cells of places that are held back: of a stack, all is shown or nothing."""
@@ -343,7 +367,7 @@ class Gate:
             def persons(keys: list[Key], condition: str = condition) -> Mapping[Key, set[int]]:
                 return counted.persons(keys, condition)
 
-            closed[place] |= conceal(people, left_out, persons, totals, self.minimum, _rank_hidden(axes))
+            closed[place] |= conceal(people, left_out, persons, totals, self.minimum, self._rank_hidden(axes))
         return {
             key: [
                 finite(value) if number * _tail(measure) >= self.minimum and key not in closed[place] else None
@@ -431,17 +455,6 @@ def _coarser(grain: str) -> Callable[[Any], Any]:
 
 def _total(way: Sequence[Callable[[Any], Any]]) -> Callable[[Key], Any]:
     return lambda key: tuple(part(one) for part, one in zip(way, key, strict=True))
-
-
-def _rank_hidden(axes: Sequence[Axis]) -> Callable[[Key, bool], Any]:
-    """Which cell of a total goes first: "Other", which says least; beside the period that is not over, the last."""
-
-    def rank(key: Key, among: bool) -> Any:
-        folded = bool(axes) and axes[-1].labels is not None and key[-1] == 0
-        late = among and bool(axes) and axes[0].kind == "time" and key[0] is not None
-        return not folded, -key[0].timestamp() if late else 0
-
-    return rank
 
 
 def _dimension_of(axis: Axis) -> Column:

@@ -103,8 +103,9 @@ def _note(block: Block, published: Published) -> str:
     period = published.grain or ""
     if period and block.type != "number":
         parts.append(
-            f"by {period}, UTC; {'this' if published.partial else 'the current'} {period} is "
-            f"{'not over' if published.partial else 'left out until it is over'}"
+            f"by {period}, UTC; this {period} is not over: so far"
+            if published.partial
+            else f"by {period}, UTC; the current {period} is not shown yet"
         )
     if published.interval and block.type != "number":
         parts.append("with 95 % intervals, people drawn at random")
@@ -154,7 +155,9 @@ def _alternative(block: Block, published: Published) -> str:
         return f"{said} {_shape(published)}"
     timed = published.dimensions[0].kind == "time"
     if timed:
-        said += f" From {format.label(first[0], published.grain)} to {format.label(last[0], published.grain)}."
+        said += f" From {format.label(first[0], published.grain)} to {format.label(last[0], published.grain)}"
+        said += ", which is not over." if published.partial else "."
+        last = published.whole[-1]
     if block.type == "heatmap":
         return f"{said} {_extremes(published)}"
     told = [
@@ -258,6 +261,7 @@ def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]
         if number < depth:
             plain = column.kind in ("number", "milliseconds") and isinstance(value, int | float)
             shown = format.value(column, value) if plain else format.label(value, published.grain)
+            shown += " (so far)" if value is not None and value == published.unfinished else ""
             cells.append(f'<th scope="row"{_align(column)}>{text(shown)}</th>')
         else:
             drawn = isinstance(value, int | float) and number in longest

@@ -45,6 +45,7 @@ def _series(one: Series, url: str) -> dict[str, Any]:
         "columns": [{"name": column.name, "kind": column.kind} for column in published.columns],
         "counts": published.unit or None,
         "grain": published.grain,
+        "unfinished": _time(published.unfinished) if isinstance(published.unfinished, datetime) else None,
         "rows": len(published.rows),
         "people": published.people,
         "empty": published.empty,

@@ -51,6 +51,17 @@ class Published:
     sql: str | None = None
 
     @property
+    def unfinished(self) -> Value:
+        """The last period, if it is not over."""
+        return self.rows[-1][0] if self.partial and self.rows else None
+
+    @property
+    def whole(self) -> tuple[tuple[Value, ...], ...]:
+        """The rows of periods that are over, or all, where no other is shown: what can be compared."""
+        over = tuple(row for row in self.rows if row[0] != self.unfinished) if self.partial else ()
+        return over or self.rows
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """All columns, dimensions first."""
         return self.dimensions + self.measures

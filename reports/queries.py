@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
@@ -11,7 +12,7 @@ from reports.published import Published
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import VIEWS, literal, quote
 
-__all__ = ["Queries", "identifiers", "near", "words"]
+__all__ = ["Queries", "Row", "identifiers", "near", "words"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SQL = {"text": "VARCHAR", "boolean": "BOOLEAN", "time": "TIMESTAMP", "share": "DOUBLE"}
@@ -25,14 +26,27 @@ class _Query:
     unit: str
 
 
+@dataclass(frozen=True)
+class Row:
+    """What a page that is made of a template is about: its columns as (name, SQL type), and a value for each.
+
+    Without values it is what a template is checked with while no page is made of it.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    values: tuple[Any, ...] | None
+
+
 class Queries:
     """The relations of one page, by lower-case name, on a cursor of its own: its views are temporary.
 
-    `application` narrows the views to one application.
+    `application` narrows the views to one application; `row` becomes the table `page`.
     """
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, application: str | None = None) -> None:
-        self.cursor, self.application = cursor, application
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, application: str | None = None, row: Row | None = None
+    ) -> None:
+        self.cursor, self.application, self.row = cursor, application, row
         self.named: dict[str, _Query] = {}
         self.tables: dict[str, Published] = {}
         if application is not None:
@@ -43,10 +57,18 @@ class Queries:
                         f"WHERE application = {literal(application)}"
                     )
 
+        if row is not None:
+            # Bound, never written into SQL: whoever sends sessions chose the words.
+            given = {f"c{number}": value for number, value in enumerate(row.values or (None,) * len(row.columns))}
+            columns = [f"$c{n}::{kind} AS {quote(name)}" for n, (name, kind) in enumerate(row.columns)]
+            none = "" if row.values else " WHERE false"
+            self.cursor.execute(f"CREATE TEMP TABLE page AS SELECT {', '.join(columns)}{none}", given)
+
     @property
     def relations(self) -> dict[str, str]:
         """Name -> what its rows are: "runs", "events", "spans", "rows" of people, or "" if not people's."""
-        return VIEWS | {name: query.unit for name, query in self.named.items()} | dict.fromkeys(self.tables, "")
+        tables = dict.fromkeys([*self.tables, *(["page"] if self.row else [])], "")
+        return VIEWS | {name: query.unit for name, query in self.named.items()} | tables
 
     def add(self, given: str, content: str) -> None:
         """A named query becomes a view that later blocks of the page can read. Raises `QueryError`."""
@@ -62,11 +84,11 @@ class Queries:
         self.named[name] = _Query(sql, unit)
 
     def publish(self, given: str, published: Published) -> None:
-        """The published cells of a named chart become a table. It has nothing that the gate did not let through."""
+        """The published cells of a named chart become a table, of time only the periods that are over."""
         name = self._free(given, "chart")
         columns, values = [], {}
         for number, (column, called) in enumerate(zip(published.columns, identifiers(published), strict=True)):
-            given_values = [row[number] for row in published.rows]
+            given_values = [row[number] for row in published.whole]
             whole = all(value is None or isinstance(value, int) for value in given_values)
             kind = SQL.get(column.kind, "BIGINT" if whole and given_values else "DOUBLE")
             columns.append(f"unnest($c{number}::{kind}[]) AS {quote(called)}")

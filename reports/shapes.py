@@ -1,6 +1,6 @@
 """Kinds whose cells are not one aggregate by columns: histogram, funnel and retention, a function each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -256,7 +256,7 @@ def _cohorts(gate: Gate, name: str, grain: str) -> tuple[Published, float]:
     )
 
 
-def _latest(key: Key, among: bool) -> Any:
+def _latest(key: Key, gone: Collection[Key]) -> Any:
     return tuple(-part.timestamp() for part in key)
 
 

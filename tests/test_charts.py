@@ -53,6 +53,38 @@ def test_every_period_has_its_place(grain: str, last: datetime, periods: int) ->
     assert len(trace["x"]) == periods
 
 
+def test_the_way_to_the_period_that_is_not_over_is_dotted() -> None:
+    made = replace(over_time((JANUARY, 12), (FEBRUARY, 14), (datetime(2026, 3, 1), 3)), partial=True)
+    dotted, trace = draw(made)["data"]
+    assert (dotted["line"]["dash"], list(dotted["y"]), dotted["hoverinfo"]) == ("dot", [14, 3], "skip")
+    assert list(trace["y"]) == [12, 14, None, 3]
+    assert trace["marker"]["symbol"][-1] == "circle-open"
+    assert trace["customdata"][-1] == "3 so far"
+    assert not any("so far" in text for text in trace["customdata"][:2])
+
+
+def test_a_period_that_is_not_over_and_stands_alone_is_a_point() -> None:
+    for made in (over_time((JANUARY, 12)), over_time((JANUARY, 12), (APRIL, 3))):
+        (trace,) = draw(replace(made, partial=True))["data"]
+        assert trace["customdata"][-1].endswith("so far")
+
+
+@pytest.mark.parametrize("kind", ["area", "share"])
+def test_over_a_stack_the_period_that_is_not_over_is_veiled(kind: str) -> None:
+    made = shells_by_month((JANUARY, "fish", 0.5), (FEBRUARY, "fish", 0.5), (FEBRUARY, "zsh", 0.5), kind="share")
+    text = f"type: {kind}\ndata: s\nx: start_time\ncolor: shell\ny: share"
+    (veil,) = charts.figure(parse(text), replace(made, partial=True))["layout"]["shapes"]
+    assert (veil["x0"], veil["x1"]) == ("2026-01-01T00:00:00", "2026-02-01T00:00:00")
+    assert not charts.figure(parse(text), made)["layout"].get("shapes")
+
+
+def test_the_bar_of_the_period_that_is_not_over_is_striped() -> None:
+    made = replace(over_time((JANUARY, 12), (FEBRUARY, 3)), partial=True)
+    (trace,) = draw(made, "bar")["data"]
+    assert list(trace["marker"]["pattern"]["shape"]) == ["", "/"]
+    assert list(trace["customdata"]) == ["12", "3 so far"]
+
+
 def test_each_group_is_a_line_of_its_own_color_and_other_is_grey() -> None:
     rows = ((JANUARY, "fish", 12), (JANUARY, UNKNOWN, 10), (JANUARY, OTHER, 11), (APRIL, "fish", 15))
     made = Published(

@@ -109,8 +109,8 @@ def test_the_alternative_text_says_what_the_chart_says() -> None:
 @pytest.mark.parametrize(
     ("more", "note"),
     [
-        ({"grain": "week"}, "30 people · by week, UTC; the current week is left out until it is over"),
-        ({"grain": "month", "partial": True}, "30 people · by month, UTC; this month is not over"),
+        ({"grain": "week"}, "30 people · by week, UTC; the current week is not shown yet"),
+        ({"grain": "month", "partial": True}, "30 people · by month, UTC; this month is not over: so far"),
         ({"withheld": 3}, "30 people · 3 groups of fewer than 10 people are not shown"),
         ({"grain": "day", "withheld": 2}, "2 days of fewer than 10 people are not shown"),
         ({"withheld_measures": 1}, "30 people · figures that too few people stand behind are left out"),
@@ -223,6 +223,16 @@ def test_a_card_over_time_says_how_it_changed(kind: str, values: tuple[Value, Va
     rows = tuple(zip(MONTHS, values, strict=False))
     made = Published((Column("start_time", "time"),), (Column("c", kind),), rows, 40, unit="runs", grain="month")
     assert said in figure("type: number\ndata: s\nx: start_time\ny: count\ntitle: T", made)
+
+
+def test_the_period_that_is_not_over_is_called_so_in_the_table_and_in_words() -> None:
+    rows = tuple(zip(MONTHS, (20, 30, 7), strict=True))
+    made = Published((Column("t", "time"),), (Column("count", "number"),), rows, 40, unit="runs", grain="month")
+    text = figure("type: line\ndata: s\nx: t\ny: count\ntitle: T", replace(made, partial=True))
+    assert Read(text).texts["th"][2:] == ["Jan 2026", "Feb 2026", "Mar 2026 (so far)"]
+    # What is said of the chart is of a month that is over.
+    assert "From Jan 2026 to Mar 2026, which is not over. Feb 2026: 30." in text
+    assert "so far" not in figure("type: line\ndata: s\nx: t\ny: count\ntitle: T", made)
 
 
 def test_a_card_has_a_line_of_all_its_periods_with_a_gap_where_one_is_not_shown() -> None:

@@ -223,11 +223,46 @@ def test_in_a_stack_a_small_group_joins_the_other_of_its_period(connection: duck
     assert (line.people, line.withheld, line.withheld_more) == (20, 2, 1)
 
 
-def test_the_period_that_is_not_over_is_left_out(connection: duckdb.DuckDBPyConnection) -> None:
+WEEKS = "data: sessions\nx: start_time\ny: people\ngrain: week"
+
+
+def test_the_period_that_is_not_over_is_shown_and_said_to_be_so(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, people(1, 10, start_time=MONDAY - timedelta(days=1)) + people(1, 99, start_time=MONDAY))
-    shown = ask(connection, "type: line\ndata: sessions\nx: start_time\ny: people\ngrain: week")
-    assert shown.rows == ((MONDAY - timedelta(weeks=1), 10),)
-    assert (shown.grain, shown.partial, shown.people) == ("week", False, 10)
+    shown = ask(connection, f"type: line\n{WEEKS}")
+    assert shown.rows == ((MONDAY - timedelta(weeks=1), 10), (MONDAY, 99))
+    assert (shown.grain, shown.partial, shown.people) == ("week", True, 99)
+    assert shown.whole == ((MONDAY - timedelta(weeks=1), 10),)
+
+
+def test_the_period_that_is_not_over_needs_enough_people_too(connection: duckdb.DuckDBPyConnection) -> None:
+    weeks = [MONDAY - timedelta(weeks=number) for number in (1, 2, 3)]
+    fill(connection, [run for week in weeks for run in people(1, 20, start_time=week)])
+    fill(connection, people(1, 9, start_time=MONDAY))
+    shown = ask(connection, f"type: line\n{WEEKS}")
+    # All runs less the three weeks would be those 9: the last week goes too, rather than one in the middle.
+    assert [row[0] for row in shown.rows] == weeks[:0:-1]
+    assert not shown.partial
+    assert shown.whole == shown.rows
+
+
+def test_a_card_compares_whole_periods(connection: duckdb.DuckDBPyConnection) -> None:
+    fill(connection, people(1, 10, start_time=MONDAY - timedelta(days=1)) + people(1, 99, start_time=MONDAY))
+    shown = ask(connection, f"type: number\n{WEEKS}")
+    assert (shown.rows, shown.partial) == (((MONDAY - timedelta(weeks=1), 10),), False)
+
+
+def test_a_small_group_of_the_period_that_is_not_over_costs_the_last_of_its_others(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    one, two = MONDAY - timedelta(weeks=2), MONDAY - timedelta(weeks=1)
+    for week in (one, two, MONDAY):
+        fill(connection, people(1, 12, shell="fish", start_time=week) + people(1, 12, shell="bash", start_time=week))
+    for week, last in ((one, 12), (two, 13), (MONDAY, 9)):
+        fill(connection, people(1, last, shell="zsh", start_time=week))
+    shown = ask(connection, f"type: line\ncolor: shell\n{WEEKS}")
+    assert (one, "zsh", 12) in shown.rows
+    assert (two, "zsh", 13) not in shown.rows
+    assert shown.partial
 
 
 def test_the_period_that_is_not_over_is_shown_where_there_is_no_other(connection: duckdb.DuckDBPyConnection) -> None:

@@ -31,10 +31,9 @@
       while (at > 0 && trace.y[at] == null) at -= 1;
       return { text: trace.name, y: trace.y[at] ?? 0, x: trace.x[at], color: trace.line.color };
     }).sort((one, other) => one.y - other.y);
-    const last = lines[0].x[lines[0].x.length - 1];
     const most = Math.max(...lines.flatMap((trace) => trace.y.map((value) => value ?? 0)));
     const apart = (15 / 290) * most;
-    if (ends.some((end) => end.x !== last) || ends.length * apart > most) return {};
+    if (ends.some((end) => end.x < layout.meta.ends) || ends.length * apart > most) return {};
     ends.forEach((end, n) => { end.at = n ? Math.max(end.y, ends[n - 1].at + apart) : end.y; });
     const longest = Math.max(...ends.map((end) => end.text.length));
     return {
@@ -49,7 +48,10 @@
     const { text, grid, page, font } = palette();
     const layout = { ...figure.layout, ...ended(figure, width) };
     const axis = (given) => ({ gridcolor: grid, linecolor: grid, zerolinecolor: grid, ...given });
-    const shapes = (layout.shapes ?? []).map((shape) => ({ ...shape, line: { ...shape.line, color: text, width: 1.5 } }));
+    // A rectangle is a veil over what is not over; lines are marks.
+    const shapes = (layout.shapes ?? []).map((shape) => shape.type === "rect"
+      ? { ...shape, fillcolor: page }
+      : { ...shape, line: { ...shape.line, color: text, width: 1.5 } });
     return {
       height: 360, ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: font, size: 12, color: text }, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
