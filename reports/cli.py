@@ -12,7 +12,8 @@ import click
 
 from ingest import registry
 from ingest.bucket import BucketError, open_bucket
-from reports import author, operate
+from reports import author, operate, workflow
+from reports.job import run_build, run_compact, tell
 from reports.terminal import bucket_option, fail, load_registry, progress, say
 
 __all__ = ["main"]
@@ -63,42 +64,6 @@ def ingest(bucket: str, host: str, port: int) -> None:
         fail(str(error))
 
 
-def run_compact(bucket: str) -> Any:
-    """One compaction run with its progress; ends with exit code 1 on what a maintainer can mend."""
-    from reports.compact import compact
-    from reports.table import Overtaken, TableError
-
-    loaded = load_registry()
-    try:
-        with progress("Compacting") as told:
-            return compact(open_bucket(bucket), bucket, loaded, progress=told)
-    except (TableError, Overtaken) as error:
-        fail(str(error))
-
-
-def tell(entry: Any) -> None:
-    """What a compaction run did, a line an application."""
-    for id, counts in entry.applications.items():
-        parts = [f"{counts.sessions:,} sessions in {counts.objects:,} objects", f"{counts.stored:,} stored"]
-        parts += [
-            f"{number:,} {what}"
-            for what, number in (
-                ("stored by a run that was stopped", counts.recovered),
-                ("repeated", counts.repeated),
-                ("of forgotten people", counts.forgotten),
-                ("set aside in quarantine/", counts.quarantined),
-                ("waiting for the registry", counts.waiting),
-                ("older than the retention and deleted", counts.expired),
-            )
-            if number
-        ]
-        click.echo(f"{id}: {', '.join(parts)}")
-    if not entry.applications:
-        click.echo("nothing new")
-    for id in entry.unregistered:
-        say.print(f"raw/v1/{id}/ waits: no registry file has the id {id!r}; add one")
-
-
 @main.command("compact")
 @bucket_option
 @click.option("--json", "as_json", is_flag=True, help="Print the ledger entry as JSON.")
@@ -111,39 +76,11 @@ def compact_command(bucket: str, as_json: bool) -> None:
         tell(entry)
 
 
-def run_build(bucket: str, out: Path | None) -> Path:
-    """Builds the site with its progress; ends with exit code 1 and every fault of every page."""
-    from reports.assets import small_bundle
-    from reports.plugin import BuildError, build
-
-    load_registry()
-    try:
-        with progress("Building the site"):
-            site = build(bucket, out)
-    except BuildError as error:
-        say.print(str(error), soft_wrap=True)
-        fail("the site was not built; mend what is named above")
-    if small_bundle() is None:
-        say.print(
-            "Charts load plotly's full bundle; with Node, reinstall abaculus for one a third its size.", soft_wrap=True
-        )
-    return site
-
-
 @main.command("build")
 @bucket_option
 @OUT
 def build_command(bucket: str, out: Path | None) -> None:
     """Build the site that mkdocs.yml describes, strictly."""
-    click.echo(f"site: {run_build(bucket, out)}")
-
-
-@main.command()
-@bucket_option
-@OUT
-def run(bucket: str, out: Path | None) -> None:
-    """Compact, then build: what the workflow runs."""
-    tell(run_compact(bucket))
     click.echo(f"site: {run_build(bucket, out)}")
 
 
@@ -243,7 +180,7 @@ def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:
         demo_module.serve(directory / "site")
 
 
-for command in (*operate.COMMANDS, *author.COMMANDS):
+for command in (*operate.COMMANDS, *author.COMMANDS, *workflow.COMMANDS):
     main.add_command(command)
 
 

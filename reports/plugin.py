@@ -74,6 +74,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             self.site = Site(snapshot, minimum_users=self.config.minimum_users)
         self.pages: dict[str, Page] = {}
         self.urls: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
         config.extra_css.append("assets/abaculus.css")
         config.extra_javascript.append("assets/abaculus.js")
         return config
@@ -89,6 +90,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
     def on_page_markdown(self, markdown: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
         """Runs the page's blocks and leaves placeholders."""
         source = page.file.abs_src_path
+        began = time.monotonic()
         done = self.site.page(
             markdown,
             file=os.path.relpath(source) if source else page.file.src_uri,
@@ -98,6 +100,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         )
         self.pages[page.file.src_uri] = done
         self.urls[done.name] = page.url
+        self.seconds[page.file.src_uri] = round(time.monotonic() - began, 3)
         return done.markdown
 
     def on_page_content(self, html: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
@@ -126,7 +129,9 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
         self.write_index(Path(config.site_dir))
-        stamp = {"built": f"{self.site.now:%Y-%m-%dT%H:%M:%SZ}", "run": os.environ.get("GITHUB_RUN_ID")}
+        # The attempt, too: a run that is started again has the same number.
+        run = "-".join(os.environ[name] for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT") if name in os.environ)
+        stamp = {"built": f"{self.site.now:%Y-%m-%dT%H:%M:%SZ}", "run": run or None, "seconds": self.seconds}
         (Path(config.site_dir) / STAMP).write_text(json.dumps(stamp) + "\n")
         if not self.served:
             self.site.connection.close()

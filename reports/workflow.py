@@ -1,0 +1,122 @@
+"""The commands that workflows run."""
+
+import json
+import os
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ingest.bucket import open_bucket
+from reports.job import minimum_users, run_build, run_compact, tell
+from reports.ledger import Entry
+from reports.terminal import bucket_option, fail, load_registry, progress
+
+__all__ = ["COMMANDS"]
+
+
+def _ids(context: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
+    return tuple(id for id in re.split(r"[\s,]+", given) if id)
+
+
+def _day(context: click.Context, option: click.Parameter, given: str) -> date | None:
+    try:
+        return date.fromisoformat(given) if given else None
+    except ValueError:
+        raise click.BadParameter(f"must be a day such as 2026-01-31, got {given!r}") from None
+
+
+@click.command()
+@bucket_option
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where the site goes.")
+@click.option("--applications", default="", metavar="IDS", callback=_ids,
+              help="Bring in sessions of these only, separated by commas; the site shows all.")  # fmt: skip
+@click.option("--since", default="", metavar="DAY", callback=_day,
+              help="Bring in sessions of this day and later only.")  # fmt: skip
+@click.option("--mode", type=click.Choice(["incremental", "rebuild"]), default="incremental", show_default=True,
+              help="rebuild: try again what was set aside, and recount the tables, first.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Change nothing in the bucket: say what waits, and build what is there.")
+def run(
+    bucket: str, out: Path | None, applications: tuple[str, ...], since: date | None, mode: str, dry_run: bool
+) -> None:
+    """Compact, then build: what the workflow runs. Appends to $GITHUB_STEP_SUMMARY what came of it."""
+    notes: list[str] = []
+    entry: Entry | None = None
+    site: Path | None = None
+    try:
+        if dry_run:
+            notes.append("A dry run: nothing in the bucket was changed.")
+            notes += _waiting(bucket)
+        else:
+            if mode == "rebuild":
+                notes += _again(bucket)
+            entry = run_compact(bucket, applications, since)
+            tell(entry)
+        if mode == "rebuild":
+            _recount(bucket)
+        site = run_build(bucket, out)
+        click.echo(f"site: {site}")
+    except SystemExit:
+        notes.append("**This run failed.** The log of its step says where and why; the site that is published stays.")
+        raise
+    finally:
+        if place := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(place).open("a", encoding="utf-8") as file:
+                file.write(_summary(bucket, entry, site, notes))
+
+
+def _again(bucket: str) -> list[str]:
+    """Puts back what was set aside."""
+    from reports.requeue import requeue
+
+    moved = requeue(open_bucket(bucket), ())
+    return [f"{len(moved)} objects that were set aside were tried again."] if moved else []
+
+
+def _recount(bucket: str) -> None:
+    """Ends with exit code 1 when the ledger and the tables do not agree."""
+    from reports.status import verify
+
+    with progress("Counting"):
+        faults = verify(open_bucket(bucket), bucket, load_registry())
+    if faults:
+        fail("\n".join(faults))
+
+
+def _waiting(bucket: str) -> list[str]:
+    """What waits in raw/, without saying how little."""
+    from reports import raw
+    from reports.format import inert
+    from reports.summary import cell
+
+    found = [inert(id) for id in raw.applications(open_bucket(bucket))]
+    for id in found:
+        click.echo(f"waiting: sessions of {id}")
+    return [f"Sessions of {', '.join(map(cell, found))} wait." if found else "No session waits."]
+
+
+def _summary(bucket: str, entry: Entry | None, site: Path | None, notes: list[str]) -> str:
+    from reports import summary, warehouse
+    from reports.plugin import STAMP
+
+    minimum = minimum_users()
+    stamp: dict[str, Any] = {}
+    last = None
+    store = open_bucket(bucket)
+    if site is not None:
+        stamp = json.loads((site / STAMP).read_text())
+        last = summary.newest(warehouse.fetch(store, bucket, load_registry()), minimum)
+    aside = (
+        summary.reasons(store, entry.run)
+        if entry and any(one.quarantined for one in entry.applications.values())
+        else {}
+    )
+    return summary.summary(
+        entry=entry, aside=aside, site=site, seconds=summary.fields(stamp), last=last,
+        now=datetime.now(UTC).replace(tzinfo=None), minimum=minimum, notes=notes,
+    )  # fmt: skip
+
+
+COMMANDS: list[click.Command] = [run]
