@@ -32,9 +32,14 @@ ROLES: dict[str, tuple[str, str]] = {
     "runtime": ("string", "language runtime and its version"),
     "container_engine": ("string", "container engine and its version"),
     "project_size": ("integer", "size of the project, in the tool's own unit"),
+    "project_parts": ("integer", "parts that the project is made of, such as containers, packages or modules"),
+    "variant": ("string", "which of several ways of doing the same the run took, to compare them"),
     "tab_completion_used": ("boolean", "whether the user has tab completion set up"),
 }
-EVENT_ROLES: dict[str, str] = {"update_notice": "the user was told of a newer version"}
+EVENT_ROLES: dict[str, str] = {
+    "update_notice": "the user was told of a newer version",
+    "help": "the user asked for help",
+}
 
 # Columns that every view has. An attribute of the same name would make a query ambiguous.
 CORE = frozenset(

@@ -28,7 +28,9 @@ __all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
 PROBE = "abaculus-probe"
 SQL = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
 # View -> what its rows are, where they are people's.
-VIEWS = {"sessions": "runs", "events": "events", "spans": "spans", "releases": "", "pipeline": ""}
+VIEWS = {
+    "sessions": "runs", "events": "events", "spans": "spans", "features": "choices", "releases": "", "pipeline": "",
+}  # fmt: skip
 # How many of the newest ledger entries the `pipeline` view reads: about a month of hourly runs.
 LEDGER = 750
 
@@ -82,12 +84,13 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
     types = _types(snapshot.registry)
     connection = open_duckdb()
     salt = secrets.token_hex(16)
-    parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": []}
+    parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": [], "features": []}
     for id, files in (snapshot.files or {NONE.id: []}).items():
         source = _Source(connection, snapshot.registry.get(id, NONE), files, types, None if private else salt)
         parts["sessions"].append(_select(source.sessions(), source.relation))
         parts["events"].append(_items(source, "events"))
         parts["spans"].append(_items(source, "spans"))
+        parts["features"] += _features(source)
     for name, selects in parts.items():
         connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
     _static(connection, "releases", snapshot.releases)
@@ -284,6 +287,33 @@ def _items(source: _Source, column: str) -> str:
     columns += [(name, source.value(column, field, "item")) for name, field in shown.items()]
     columns.append(("session", f"struct_pack({packed})"))
     return _select(columns, f"(SELECT *, unnest({column}) AS item FROM {source.relation})")
+
+
+def _features(source: _Source) -> list[str]:
+    """One row for each run and each thing that a person can choose: true-or-false attributes, and those with `values`.
+
+    So a page can ask about all choices without knowing their names. Where a tool has none, there is still the view.
+    """
+    columns = [(name, expression) for name, expression in source.sessions() if name in KEPT or name.lower() in ROLES]
+    fields = [field for field in source.application.attributes.values() if _chosen(field)]
+    made = []
+    for field in fields:
+        value = source.value("attributes", field)
+        chosen = f"CASE WHEN {value} THEN 'yes' ELSE 'no' END" if field.type == "boolean" else value
+        named: Columns = [*columns, ("feature", literal(field.name)), ("choice", chosen)]
+        made.append(f"{_select(named, source.relation)} AND {value} IS NOT NULL")
+    empty: Columns = [*columns, ("feature", "NULL::VARCHAR"), ("choice", "NULL::VARCHAR")]
+    return made or [f"{_select(empty, source.relation)} AND false"]
+
+
+KEPT = frozenset({"application", "user_id", "application_version", "start_time", "duration_ms"})
+
+
+def _chosen(field: Field) -> bool:
+    """Whether people choose it. What a role says of the place of a run, or of how it went, they do not."""
+    if field.removed or field.role not in (None, "tab_completion_used", "variant"):
+        return False
+    return field.type == "boolean" or field.values is not None
 
 
 def quote(name: str) -> str:

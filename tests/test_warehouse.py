@@ -308,6 +308,52 @@ def test_a_removed_attribute_yields_to_another_applications_type(
     assert sorted(str(row["memory"]) for row in ask(connection, "FROM sessions")) == ["1.0", "None"]
 
 
+# What people choose
+
+CHOICES = """
+[attributes.usesCache]
+type = "boolean"
+why = "Is it used?"
+
+[attributes.style]
+type = "string"
+values = ["plain", "rich"]
+why = "Which could go?"
+
+[attributes.gone]
+type = "boolean"
+removed = true
+why = "It was used"
+"""
+
+
+def test_a_run_has_a_row_for_each_thing_that_people_choose(
+    store: ObjectStore, connect: Callable[..., duckdb.DuckDBPyConnection]
+) -> None:
+    known = registry(NOTES.replace("[events.Opened]", CHOICES + "[events.Opened]", 1))
+    mac = {"osName": "macOS", "comment": "mine", "inCi": False, "memory": 1.5}
+    keep(
+        store,
+        session(1, attributes=mac | {"usesCache": True, "style": "rich", "gone": True}),
+        session(2, attributes={"usesCache": False}),
+        session(3, attributes={"inCi": True, "style": "plain"}),
+        known=known,
+    )
+    rows = ask(connect(known), "FROM features ORDER BY feature, choice")
+    assert [(row["feature"], row["choice"], row["os"]) for row in rows] == [
+        ("style", "plain", None), ("style", "rich", "macOS"), ("usesCache", "no", None), ("usesCache", "yes", "macOS"),
+    ]  # fmt: skip
+    assert [row["user_id"] is None for row in rows] == [True, False, False, False]
+    assert "comment" not in rows[0]
+
+
+def test_a_tool_without_choices_has_the_view_of_them(
+    store: ObjectStore, connect: Callable[..., duckdb.DuckDBPyConnection]
+) -> None:
+    keep(store, session())
+    assert ask(connect(), "FROM features") == []
+
+
 # The other views
 
 
