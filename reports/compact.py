@@ -95,9 +95,10 @@ def _application(
     people: set[str] = set()
     with open_duckdb() as connection:
         known = _Known(store, bucket, application.id, connection)
-        for objects in raw.chunks(store, application.id, since):
-            progress(f"{application.id}: reading {len(objects):,} objects, {counts.sessions:,} sessions so far")
-            chunk = raw.read(store, application, objects)
+        objects = raw.listed(store, application.id, since)
+        progress(f"{application.id}: {objects.num_rows:,} objects to read")
+        done = 0
+        for chunk in raw.read(store, application, objects):
             raw.quarantine(store, chunk.unreadable, run)
             if chunk.rows.num_rows:
                 new = _commit(store, bucket, application, chunk.rows, known, counts, run)
@@ -109,6 +110,8 @@ def _application(
             counts.waiting += chunk.waiting_sessions
             if chunk.taken:
                 raw.delete(store, chunk.taken)
+            done += len(chunk.taken) + len(chunk.waiting)
+            progress(f"{application.id}: {done:,} of {objects.num_rows:,} objects, {counts.sessions:,} sessions")
 
 
 class _Known:

@@ -1,92 +1,45 @@
-"""Raw objects: list them in chunks, fetch many at once, parse them together, set aside what cannot be read.
-
-How a session lies in `raw/` is the function's matter (`ingest.session`); here it is read back.
-"""
+"""Raw objects: list them, fetch many at once, hand them over in chunks of sessions, set aside what cannot be read."""
 
 import json
+import os
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from io import BytesIO
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
-from reports import table
+from reports import lines
+from reports.lines import Chunk, Unreadable
 from reports.mirror import local
 
-__all__ = ["Chunk", "RawObject", "Unreadable", "applications", "chunks", "delete", "quarantine", "read"]
+__all__ = ["Chunk", "Unreadable", "applications", "delete", "listed", "quarantine", "read"]
 
 PREFIX = "raw/v1/"
+# A chunk is one commit: as many objects, and as many bytes of text.
 CHUNK_OBJECTS = 50_000
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 128 << 20
+# A slice is parsed as one, in one thread: small enough for a processor's cache, and for many to be on their way.
+SLICE_BYTES = 8 << 20
+AHEAD = 12
 OBJECT_BYTES = 64 << 20
 INFLATED_BYTES = 256 << 20
-# A canonical line is at most a little longer than the largest body; pyarrow wants each line inside one block.
-BLOCK_BYTES = 16 << 20
+# How many objects are asked for at once over a network, and how many are fetched before the first of them is used.
+FETCHES = 64
+WINDOW_OBJECTS = 4096
+WINDOW_BYTES = 8 << 20
 # How often an object is fetched that does not come whole.
 TRIES = 3
-UUID = r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z"
-REQUIRED = ("sessionId", "userId", "sessionStartTime", "sessionEndTime", "ingestionTime", "applicationVersion")
 
-
-@dataclass(frozen=True)
-class RawObject:
-    """An object below `raw/`: its key and its size in bytes."""
-
-    key: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """What is set aside: a whole object (`line` None, copied as it lies) or the bytes of one line (counted from 1)."""
-
-    key: str
-    reason: str
-    line: int | None = None
-    content: bytes | None = None
-
-
-@dataclass
-class Chunk:
-    """What a chunk of raw objects holds. `rows` has the raw members as columns; `taken` is deleted after the commit."""
-
-    rows: pa.Table
-    taken: list[str] = field(default_factory=list)
-    unreadable: list[Unreadable] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    waiting_sessions: int = 0
-
-
-def schema(application: Application) -> pa.Schema:
-    """Members of a raw line, by the registry."""
-    time = table.UTC
-    attributes = table.fields(application.attributes)
-    event = [("type", pa.string()), ("time", time), ("attributes", table.union(application.events))]
-    span = [("type", pa.string()), ("startTime", time), ("endTime", time)]
-    return pa.schema(
-        [
-            ("sessionId", pa.string()),
-            ("userId", pa.string()),
-            ("sessionStartTime", time),
-            ("sessionEndTime", time),
-            ("ingestionTime", time),
-            ("applicationId", pa.string()),
-            ("applicationVersion", pa.string()),
-            ("attributes", attributes),
-            ("events", pa.list_(pa.struct(event))),
-            ("spans", pa.list_(pa.struct([*span, ("attributes", table.union(application.spans))]))),
-            ("undeclared", pa.list_(pa.string())),
-        ]
-    )
+Fetched = tuple[str, bytes | Unreadable]
 
 
 def applications(store: ObjectStore) -> list[str]:
@@ -100,79 +53,157 @@ def _any(store: ObjectStore, prefix: str) -> bool:
     return any(len(page) > 0 for page in store.list(prefix, chunk_size=1))
 
 
-def chunks(store: ObjectStore, application: str, since: date | None = None) -> Iterator[list[RawObject]]:
-    """The raw objects of an application as they are listed now, the oldest first, in chunks that fit in memory.
+def listed(store: ObjectStore, application: str, since: date | None = None) -> pa.Table:
+    """The raw objects of an application as they are listed now, the oldest first: their `path` and `size` in bytes.
 
     With `since`, only those whose key says that day or a later one.
     """
     # As columns: a million of them take a tenth of what objects would.
-    listed = store.list(f"{PREFIX}{application}/", chunk_size=10_000, return_arrow=True)
-    pages = [pa.record_batch(page).select(["path", "size", "last_modified"]) for page in listed]
+    pages = [
+        pa.record_batch(page).select(["path", "size", "last_modified"])
+        for page in store.list(f"{PREFIX}{application}/", chunk_size=10_000, return_arrow=True)
+    ]
     if not pages:
-        return
+        return pa.schema([("path", pa.string()), ("size", pa.uint64())]).empty_table()
     # Of a session that came twice, the one ingested first must be met first.
     every = pa.Table.from_batches(pages).sort_by([("last_modified", "ascending"), ("path", "ascending")])
     if since is not None:
         every = every.filter(pc.greater_equal(every["path"], f"{PREFIX}{application}/{since.isoformat()}"))
-    chunk: list[RawObject] = []
-    size = 0
-    for page in every.to_batches(max_chunksize=1000):
-        for key, bytes in zip(page["path"].to_pylist(), page["size"].to_pylist(), strict=True):
-            if chunk and (len(chunk) == CHUNK_OBJECTS or size + bytes > CHUNK_BYTES):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(RawObject(key, bytes))
-            size += min(bytes, OBJECT_BYTES)
-    if chunk:
-        yield chunk
+    return every.select(["path", "size"])
 
 
-def read(store: ObjectStore, application: Application, objects: list[RawObject]) -> Chunk:
-    """Fetches and parses a chunk: all of it as one when it is sound, else in halves until what is at fault is found."""
-    reader = _Reader(schema(application), application.id)
+def read(store: ObjectStore, application: Application, objects: pa.Table) -> Iterator[Chunk]:
+    """Fetches and parses what was listed, in chunks that fit in memory however much there is.
+
+    While the caller commits one chunk, the next is fetched and parsed already.
+    """
+    expected = lines.schema(application)
+    parts = _parsed(expected, application.id, _slices(_fetched(store, objects)))
+    for _, same in groupby(parts, key=itemgetter(0)):
+        yield lines.joined(expected, [part for _, part in same])
+
+
+def _parsed(
+    expected: pa.Schema, application: str, slices: Iterable[tuple[int, list[Fetched]]]
+) -> Iterator[tuple[int, Chunk]]:
+    """What each slice holds, in order, with the number of its chunk; parsed in as many threads as there are cores."""
+    pending: deque[tuple[int, Future[Chunk]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        try:
+            for number, slice in slices:
+                pending.append((number, threads.submit(_parse, expected, application, slice)))
+                while len(pending) > AHEAD:
+                    first, future = pending.popleft()
+                    yield first, future.result()
+            while pending:
+                first, future = pending.popleft()
+                yield first, future.result()
+        finally:  # nobody asks any more, perhaps: a commit failed, or the run was interrupted
+            for _, future in pending:
+                future.cancel()
+
+
+def _parse(expected: pa.Schema, application: str, slice: list[Fetched]) -> Chunk:
+    """Inflates and parses the objects of a slice."""
+    broken: list[Unreadable] = []
     contents: list[tuple[str, bytes]] = []
-    for item, content in zip(objects, _fetch_all(store, objects), strict=True):
+    for key, packed in slice:
+        content = packed if isinstance(packed, Unreadable) else _content(key, packed)
         if isinstance(content, Unreadable):
-            reader.result.unreadable.append(content)
-            reader.result.taken.append(item.key)
-        elif content is not None:
-            contents.append((item.key, content))
-    reader.objects(contents)
-    reader.result.rows = pa.concat_tables([reader.expected.empty_table(), *reader.sound])
-    return reader.result
+            broken.append(content)
+        else:
+            contents.append((key, content))
+    chunk = lines.read(expected, application, contents)
+    chunk.unreadable += broken
+    chunk.taken += [item.key for item in broken]
+    return chunk
 
 
-def _fetch_all(store: ObjectStore, objects: list[RawObject]) -> Iterator[bytes | Unreadable | None]:
-    """The lines of each object, in order, many fetched at once."""
+def _content(key: str, packed: bytes) -> bytes | Unreadable:
+    """The lines of an object, or what is wrong with it."""
+    try:
+        return _inflate(packed) or Unreadable(key, "it is empty")
+    except (ValueError, zlib.error) as error:
+        return Unreadable(key, f"not gzip: {error}")
+
+
+def _slices(fetched: Iterable[Fetched]) -> Iterator[tuple[int, list[Fetched]]]:
+    """Objects that are parsed together, each time with the number of the chunk that they belong to."""
+    number = objects = text = 0  # of the chunk
+    slice: list[Fetched] = []
+    size = 0
+    for key, packed in fetched:
+        bytes = 0 if isinstance(packed, Unreadable) else _text_bytes(packed)
+        full = objects == CHUNK_OBJECTS or (objects > 0 and text + bytes > CHUNK_BYTES)
+        if slice and (full or size + bytes > SLICE_BYTES):
+            yield number, slice
+            slice, size = [], 0
+        if full:
+            number, objects, text = number + 1, 0, 0
+        slice.append((key, packed))
+        size, text, objects = size + bytes, text + bytes, objects + 1
+    if slice:
+        yield number, slice
+
+
+def _text_bytes(packed: bytes) -> int:
+    """How many bytes of text an object says it has, in its last four. It may lie, within the limit for one object."""
+    return min(max(len(packed), int.from_bytes(packed[-4:], "little")), INFLATED_BYTES)
+
+
+def _fetched(store: ObjectStore, objects: pa.Table) -> Iterator[Fetched]:
+    """Each object that is still there, in order: its key and its bytes, or why it is not read. Many at once."""
     root = local(store)
-    # Files are read as files: a fifth of the time, and threads would only wait for each other.
-    workers = 1 if root else 64
-    # A task for each object would cost more than a small object's fetch.
-    size = max(1, min(100, len(objects) // workers))
-    slices = [objects[at : at + size] for at in range(0, len(objects), size)]
-    with ThreadPoolExecutor(workers) as threads:
-        for part in threads.map(lambda items: [_fetch(store, root, item) for item in items], slices):
-            yield from part
+    if root:  # read as files: a fifth of the time, and threads would only wait for each other
+        for window in _windows(objects):
+            yield from _there(_fetch(store, root, *item) for item in window)
+        return
+    ahead: deque[Iterator[list[Fetched | None]]] = deque()
+    with ThreadPoolExecutor(FETCHES) as threads:
+        for window in _windows(objects):
+            # A task for each object would cost more than a small object's fetch.
+            size = max(1, min(16, len(window) // FETCHES))
+            parts = [window[at : at + size] for at in range(0, len(window), size)]
+            ahead.append(threads.map(lambda items: [_fetch(store, None, *item) for item in items], parts))
+            if len(ahead) > 1:  # one window is on its way while another is used
+                for found in ahead.popleft():
+                    yield from _there(found)
+        for rest in ahead:
+            for found in rest:
+                yield from _there(found)
 
 
-def _fetch(store: ObjectStore, root: Path | None, item: RawObject) -> bytes | Unreadable | None:
-    """The lines of an object, what is wrong with it, or None when it is left to another run."""
-    if item.bytes > OBJECT_BYTES:
-        return Unreadable(item.key, f"{item.bytes} bytes is more than a raw object can have ({OBJECT_BYTES})")
+def _there(found: Iterable[Fetched | None]) -> Iterator[Fetched]:
+    return (item for item in found if item is not None)
+
+
+def _windows(objects: pa.Table) -> Iterator[list[tuple[str, int]]]:
+    """Keys and sizes, as many together as are fetched at once."""
+    window: list[tuple[str, int]] = []
+    total = 0
+    for page in objects.to_batches(max_chunksize=1000):
+        for key, size in zip(page["path"].to_pylist(), page["size"].to_pylist(), strict=True):
+            window.append((key, size))
+            total += size
+            if len(window) >= WINDOW_OBJECTS or total >= WINDOW_BYTES:
+                yield window
+                window, total = [], 0
+    if window:
+        yield window
+
+
+def _fetch(store: ObjectStore, root: Path | None, key: str, size: int) -> Fetched | None:
+    """An object's key and bytes, or what is wrong with it; None when it is left to another run."""
+    if size > OBJECT_BYTES:
+        return key, Unreadable(key, f"{size} bytes is more than a raw object can have ({OBJECT_BYTES})")
     for _ in range(TRIES):
         try:
-            packed = (root / item.key).read_bytes() if root else bytes(store.get(item.key).bytes())
+            packed = (root / key).read_bytes() if root else bytes(store.get(key).bytes())
         except FileNotFoundError:
             return None
-        if len(packed) == item.bytes:
-            break
-    else:
-        return None  # read by half, or listed before it was written again; that is not the session's fault
-    try:
-        content = _inflate(packed)
-    except (ValueError, zlib.error) as error:
-        return Unreadable(item.key, f"not gzip: {error}")
-    return content or Unreadable(item.key, "it is empty")
+        if len(packed) == size:
+            return key, packed
+    return None  # read by half, or listed before it was written again; that is not the session's fault
 
 
 def _inflate(packed: bytes) -> bytes:
@@ -189,108 +220,6 @@ def _inflate(packed: bytes) -> bytes:
             raise ValueError("it ends before its content does")
         packed = member.unused_data
     return b"".join(parts)
-
-
-def _parse(content: bytes, expected: pa.Schema, application: str, unexpected: str = "error") -> pa.Table:
-    """The lines as a table. Raises ValueError when any of them is not a session of this application."""
-    if not content:
-        return expected.empty_table()
-    lines = content.count(b"\n")
-    # pyarrow 26 ends the process, without an exception, at a line that is `null`.
-    if not content.startswith(b"{") or content.count(b"\n{") != lines - 1:
-        raise ValueError("a line is not a JSON object")
-    try:
-        rows = pyarrow.json.read_json(
-            pa.BufferReader(content),
-            read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES),
-            parse_options=pyarrow.json.ParseOptions(explicit_schema=expected, unexpected_field_behavior=unexpected),
-        )
-        rows.validate(full=True)  # it is the only check of UTF-8: DuckDB and Parquet would take broken text
-    except pa.ArrowException as error:
-        raise ValueError(str(error).strip()) from None
-    # A line that was cut off can swallow its neighbour without an error.
-    if rows.num_rows != lines:
-        raise ValueError(f"{lines} lines gave {rows.num_rows} sessions")
-    for name in REQUIRED:
-        if rows[name].null_count:
-            raise ValueError(f"{name} is missing")
-    if not pc.all(pc.match_substring_regex(rows["sessionId"], UUID)).as_py():
-        raise ValueError("sessionId is not a UUID")
-    if not pc.all(pc.fill_null(pc.equal(rows["applicationId"], application), False)).as_py():
-        raise ValueError(f"applicationId is not {application!r}")
-    return rows
-
-
-class _Reader:
-    """Tells what is sound from what is not: all at once, else by halves, so that one bad line costs little."""
-
-    def __init__(self, expected: pa.Schema, application: str) -> None:
-        self.expected = expected
-        self.application = application
-        self.sound: list[pa.Table] = []
-        self.result = Chunk(rows=expected.empty_table())
-
-    def objects(self, contents: list[tuple[str, bytes]]) -> None:
-        """Reads objects, each with its key."""
-        try:
-            self.sound.append(self.parse([content for _, content in contents]))
-            self.result.taken += [key for key, _ in contents]
-        except ValueError:
-            if len(contents) > 1:
-                half = len(contents) // 2
-                self.objects(contents[:half])
-                self.objects(contents[half:])
-            else:
-                self.object(*contents[0])
-
-    def object(self, key: str, content: bytes) -> None:
-        """Reads an object that is known to have a line at fault."""
-        lines = list(enumerate(BytesIO(content), 1))
-        judged = list(self.lines(lines))
-        if any(isinstance(found, _Unknown) for _, found in judged):
-            # A newer registry will read it; the whole object waits, so that its sessions are still counted once.
-            self.result.waiting.append(key)
-            self.result.waiting_sessions += len(lines)
-            return
-        for number, found in judged:
-            if isinstance(found, str):
-                self.result.unreadable.append(Unreadable(key, found, number, lines[number - 1][1]))
-            else:
-                self.sound.append(found)
-        self.result.taken.append(key)
-
-    def lines(self, lines: list[tuple[int, bytes]]) -> "Iterator[tuple[int, pa.Table | _Unknown | str]]":
-        """Numbered lines as tables of one or more, or what is wrong with one."""
-        try:
-            yield lines[0][0], self.parse([line for _, line in lines])
-        except ValueError as error:
-            if len(lines) > 1:
-                half = len(lines) // 2
-                yield from self.lines(lines[:half])
-                yield from self.lines(lines[half:])
-            else:
-                yield lines[0][0], self.fault(lines[0][1], str(error))
-
-    def parse(self, contents: list[bytes], unexpected: str = "error") -> pa.Table:
-        """The lines of all contents as one table; raises ValueError."""
-        # Nothing is added to what ends as it should, so that sound chunks are joined and not copied twice.
-        ended = [content if content.endswith(b"\n") else content + b"\n" for content in contents]
-        return _parse(b"".join(ended), self.expected, self.application, unexpected)
-
-    def fault(self, line: bytes, reason: str) -> "_Unknown | str":
-        """What is wrong with a line that did not parse: `reason`, unless only the registry is behind."""
-        try:
-            json.loads(line.decode())
-            self.parse([line], unexpected="ignore")
-        except RecursionError:
-            return "nested too deeply"
-        except ValueError as error:
-            return str(error)
-        return _Unknown() if "unexpected field" in reason else reason
-
-
-class _Unknown:
-    """A line that is sound but for members that this registry does not declare."""
 
 
 def quarantine(store: ObjectStore, unreadable: Iterable[Unreadable], run: str) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import timedelta
@@ -157,6 +158,9 @@ def faulty(bucket: Path, plan: Plan) -> Iterator[ObjectStore]:
         # One at a time, so that the same number is the same operation.
         patch.object(raw, "ThreadPoolExecutor", lambda workers: _OneByOne()),
         patch.object(raw, "CHUNK_OBJECTS", CHUNK),
+        # Little ahead, so that there are fetches after the first commits.
+        patch.object(raw, "AHEAD", 1),
+        patch.object(raw, "WINDOW_OBJECTS", 1),
     ):
         yield FaultyBucket(open_bucket(str(bucket)), plan)  # type: ignore[misc] # it quacks like one
 
@@ -170,6 +174,11 @@ class _OneByOne:
 
     def map(self, function: Callable[[Any], Any], items: Any) -> Iterator[Any]:
         return map(function, items)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
+        done: Future[Any] = Future()
+        done.set_result(function(*args))
+        return done
 
 
 class Case:

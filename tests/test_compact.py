@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -209,7 +209,7 @@ def test_progress_says_which_application_and_how_far(store: ObjectStore, bucket:
     keep(store, session())
     told: list[str] = []
     compaction.compact(store, bucket, REGISTRY, progress=told.append)
-    assert told == ["notes: reading 1 objects, 0 sessions so far"]
+    assert told == ["notes: 1 objects to read", "notes: 1 of 1 objects, 1 sessions"]
 
 
 # Once
@@ -521,9 +521,9 @@ def test_an_object_that_disappears_between_listing_and_fetch_is_no_error(
     gone, _ = keep(store, session(1), session(2))
     read = raw.read
 
-    def late(store: ObjectStore, application: Application, objects: list[raw.RawObject]) -> raw.Chunk:
+    def late(store: ObjectStore, application: Application, objects: pa.Table) -> Iterator[raw.Chunk]:
         store.delete(gone)
-        return read(store, application, objects)
+        yield from read(store, application, objects)
 
     monkeypatch.setattr(raw, "read", late)
     assert counts(compact()) == {"objects": 1, "sessions": 1, "stored": 1}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -69,10 +70,10 @@ def without_handle() -> AbstractContextManager[object]:
 def deleted_before_the_commit() -> AbstractContextManager[object]:
     read = raw.read
 
-    def eager(store: ObjectStore, application: Application, objects: list[raw.RawObject]) -> raw.Chunk:
-        chunk = read(store, application, objects)
-        raw.delete(store, chunk.taken)
-        return chunk
+    def eager(store: ObjectStore, application: Application, objects: pa.Table) -> Iterator[raw.Chunk]:
+        for chunk in read(store, application, objects):
+            raw.delete(store, chunk.taken)
+            yield chunk
 
     return patch.object(raw, "read", eager)
 

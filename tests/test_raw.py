@@ -2,13 +2,14 @@
 
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from obstore.store import MemoryStore, ObjectStore
 
 from ingest.bucket import open_bucket
-from reports import raw
+from reports import lines, raw
 from tests.buckets import NOTES, REGISTRY, batch, content, keep, keys, registry, session, uuid
 
 APPLICATION = REGISTRY["notes"]
@@ -21,8 +22,8 @@ def store(request: pytest.FixtureRequest, bucket: str) -> ObjectStore:
 
 
 def read(store: ObjectStore, known: Any = APPLICATION) -> raw.Chunk:
-    (objects,) = raw.chunks(store, "notes")
-    return raw.read(store, known, objects)
+    """All that there is, as one chunk."""
+    return lines.joined(lines.schema(known), list(raw.read(store, known, raw.listed(store, "notes"))))
 
 
 def ids(chunk: raw.Chunk) -> list[str]:
@@ -84,28 +85,78 @@ def test_an_application_that_declares_nothing_is_read(store: ObjectStore) -> Non
 # Chunks
 
 
-def test_objects_come_in_chunks_of_as_many_as_fit(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def chunks(store: ObjectStore) -> list[raw.Chunk]:
+    return list(raw.read(store, APPLICATION, raw.listed(store, "notes")))
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 20])
+def test_objects_come_in_chunks_of_as_many_as_fit_the_oldest_first(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
     monkeypatch.setattr(raw, "CHUNK_OBJECTS", 3)
+    monkeypatch.setattr(raw, "AHEAD", ahead)
     every = keep(store, *(session(number) for number in range(8)))
-    chunks = list(raw.chunks(store, "notes"))
-    assert [len(chunk) for chunk in chunks] == [3, 3, 2]
-    assert sorted(item.key for chunk in chunks for item in chunk) == sorted(every)
+    found = chunks(store)
+    assert [chunk.rows.num_rows for chunk in found] == [3, 3, 2]
+    assert sorted(key for chunk in found for key in chunk.taken) == sorted(every)
+    assert [id for chunk in found for id in chunk.rows["sessionId"].to_pylist()] == [
+        Path(key).name.removesuffix(".json.gz") for key in raw.listed(store, "notes")["path"].to_pylist()
+    ]
 
 
-def test_a_chunk_is_full_at_so_many_bytes_and_one_large_object_has_its_own(
+def test_a_chunk_is_full_at_so_many_bytes_of_text_and_one_large_object_has_its_own(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw, "CHUNK_BYTES", 100)
-    for name, size in (("a", 60), ("b", 60), ("c", 30), ("d", 500), ("e", 10)):
-        store.put(f"{PREFIX}{name}", b"x" * size)
-    chunks = [sorted(item.key[-1] for item in chunk) for chunk in raw.chunks(store, "notes")]
-    assert sorted(letter for chunk in chunks for letter in chunk) == list("abcde")
-    assert all(len(chunk) == 1 for chunk in chunks if "d" in chunk)
-    assert all({"a", "b"} - set(chunk) for chunk in chunks)
+    size = len(line())
+    monkeypatch.setattr(raw, "CHUNK_BYTES", 3 * size)
+    monkeypatch.setattr(raw, "SLICE_BYTES", size)
+    for name, count in (("a", 2), ("b", 2), ("c", 1), ("d", 20), ("e", 1)):
+        put(store, *(line(ord(name) * 100 + number) for number in range(count)), name=name)
+    found = [[key[-1] for key in chunk.taken] for chunk in chunks(store)]
+    assert sorted(letter for chunk in found for letter in chunk) == list("abcde")
+    assert ["d"] in found
+    assert not any({"a", "b"} <= set(chunk) for chunk in found)
+
+
+def test_text_that_is_small_when_packed_counts_as_what_it_is(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "CHUNK_BYTES", 200_000)
+    padded = [line(number)[:-1] + b" " * 150_000 + b"\n" for number in range(4)]
+    for number, text in enumerate(padded):
+        put(store, text, name=f"{number}")
+    assert [chunk.rows.num_rows for chunk in chunks(store)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("lie", [0, 2**32 - 1])
+def test_an_object_that_lies_about_how_large_it_is_is_set_aside_alone(store: ObjectStore, lie: int) -> None:
+    store.put(PREFIX + "liar", zlib.compress(line(1), wbits=31)[:-4] + lie.to_bytes(4, "little"))
+    keep(store, session(2), session(3))
+    assert sorted(id for chunk in chunks(store) for id in ids(chunk)) == [uuid(2), uuid(3)]
+    assert [item.key for chunk in chunks(store) for item in chunk.unreadable] == [PREFIX + "liar"]
+
+
+def test_more_objects_than_are_fetched_at_once_come_all_and_in_order(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "WINDOW_OBJECTS", 7)
+    every = keep(store, *(session(number) for number in range(60)))
+    (chunk,) = chunks(store)
+    assert sorted(chunk.taken) == sorted(every)
+    assert chunk.taken == raw.listed(store, "notes")["path"].to_pylist()
+
+
+def test_whoever_stops_asking_is_not_kept_waiting(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "CHUNK_OBJECTS", 1)
+    keep(store, *(session(number) for number in range(9)))
+    reading = raw.read(store, APPLICATION, raw.listed(store, "notes"))
+    assert next(reading).rows.num_rows == 1
+    reading.close()
+    assert len(keys(store, "raw/")) == 9
 
 
 def test_no_objects_are_no_chunks_and_no_applications(store: ObjectStore) -> None:
-    assert list(raw.chunks(store, "notes")) == []
+    assert chunks(store) == []
     assert raw.applications(store) == []
 
 
@@ -119,9 +170,9 @@ def test_applications_are_those_that_have_objects_now(store: ObjectStore) -> Non
 
 def test_an_object_that_another_run_took_after_the_listing_is_passed_over(store: ObjectStore) -> None:
     gone, _ = keep(store, session(1), session(2))
-    (objects,) = raw.chunks(store, "notes")
+    objects = raw.listed(store, "notes")
     store.delete(gone)
-    chunk = raw.read(store, APPLICATION, objects)
+    (chunk,) = raw.read(store, APPLICATION, objects)
     assert ids(chunk) == [uuid(2)]
     assert gone not in chunk.taken
 

@@ -29,7 +29,7 @@ from ingest import registry
 from ingest.bucket import open_bucket
 from ingest.session import parse, timestamp
 from ingest.settings import Settings
-from reports import raw, sample
+from reports import lines, sample
 from tests.servers import s3_server
 
 PEER = """
@@ -53,7 +53,7 @@ print(len(frame))
 """
 
 
-def lines(count: int) -> Iterator[bytes]:
+def made(count: int) -> Iterator[bytes]:
     """Canonical lines of `count` sessions: twenty thousand of the sample's, again and again under new ids."""
     now = datetime.now(UTC)
     applications = registry.load()
@@ -73,7 +73,7 @@ def fill(bucket: str, count: int, size: int) -> None:
     local = Path(bucket.removeprefix("file://")) if bucket.startswith("file://") else None
     pending: list[bytes] = []
     number = 0
-    for at, line in enumerate(lines(count), 1):
+    for at, line in enumerate(made(count), 1):
         pending.append(line)
         if len(pending) == size or at == count:
             key = f"raw/v1/cairn/2026-01-{number % 28 + 1:02}/batch-{number:09}.ndjson.gz"
@@ -119,7 +119,7 @@ def measure(name: str, bucket: str, count: int, size: int, scratch: Path) -> Non
     rows: list[tuple[str, float, float]] = []
     if bucket.startswith("file://"):
         source = bucket.removeprefix("file://") + "/raw/v1/cairn/**/*.gz"
-        schema = raw.schema(registry.load()["cairn"])
+        schema = lines.schema(registry.load()["cairn"])
         columns = "{" + ", ".join(f"'{field.name}': '{duck(field.type)}'" for field in schema) + "}"
         peers = {"DuckDB, read_json": ["-c", PEER, columns, source, str(scratch / "peer.parquet")]}
         if subprocess.run([sys.executable, "-c", "import polars"], capture_output=True).returncode == 0:
