@@ -1,0 +1,71 @@
+"""Facts about where a run takes place, each from a short list of names; `registry.toml` beside this file has them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from abaculus.ci import system
+
+__all__ = ["facts"]
+
+OPERATING_SYSTEMS = {"linux": "Linux", "darwin": "macOS", "win32": "Windows", "cygwin": "Windows", "freebsd": "FreeBSD"}
+ARCHITECTURES = {
+    "x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64", "i386": "x86", "i686": "x86",
+    "x86": "x86", "armv7l": "arm", "armv6l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64",
+}  # fmt: skip
+SHELLS = ("bash", "zsh", "fish", "sh", "dash", "ksh", "tcsh", "nu", "pwsh", "xonsh", "elvish")
+# By what the terminal sets: a variable that is there, or what TERM_PROGRAM says.
+TERMINALS = {
+    "WT_SESSION": "Windows Terminal",
+    "KITTY_WINDOW_ID": "kitty",
+    "ALACRITTY_WINDOW_ID": "Alacritty",
+    "KONSOLE_VERSION": "Konsole",
+    "GNOME_TERMINAL_SCREEN": "GNOME Terminal",
+}
+TERM_PROGRAMS = {
+    "iTerm.app": "iTerm", "Apple_Terminal": "Terminal", "vscode": "VS Code", "WezTerm": "WezTerm", "ghostty": "Ghostty",
+    "WarpTerminal": "Warp", "Hyper": "Hyper", "tmux": "tmux",
+}  # fmt: skip
+
+
+def facts() -> dict[str, str | bool]:
+    """The facts that can be told; what is not known is left out."""
+    ci = system()
+    known = {
+        "osName": next((name for key, name in OPERATING_SYSTEMS.items() if sys.platform.startswith(key)), "other"),
+        "cpuArchitecture": ARCHITECTURES.get(_machine().lower(), "other"),
+        "shellName": _shell(),
+        "terminalName": _terminal(),
+        "ciSystem": ci,
+        "runtimeVersion": f"Python {'.'.join(map(str, sys.version_info[:3]))}",
+    }
+    told: dict[str, str | bool] = {name: value for name, value in known.items() if value is not None}
+    streams = (sys.stdin, sys.stdout)
+    told["consoleIsInteractive"] = all(one is not None and not one.closed and one.isatty() for one in streams)
+    told["runningInCi"] = ci is not None
+    return told
+
+
+def _machine() -> str:
+    return os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "")
+
+
+def _shell() -> str | None:
+    path = os.environ.get("SHELL", "")
+    if not path:
+        if sys.platform != "win32":
+            return None
+        # PowerShell adds its modules of the user's own to the path that a bare console has, too.
+        return "powershell" if len(os.environ.get("PSMODULEPATH", "").split(os.pathsep)) > 2 else "cmd"
+    name = os.path.basename(path).lower().removesuffix(".exe")
+    return name if name in SHELLS else "other"
+
+
+def _terminal() -> str | None:
+    program = TERM_PROGRAMS.get(os.environ.get("TERM_PROGRAM", ""))
+    if program is not None:
+        return program
+    if "jetbrains" in os.environ.get("TERMINAL_EMULATOR", "").lower():
+        return "JetBrains"
+    return next((name for variable, name in TERMINALS.items() if os.environ.get(variable)), None)
