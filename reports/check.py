@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from reports import links, overlap
+from reports import entities, links, overlap
 from reports.index import INDEX
 from reports.machine import documents
 from reports.page import Fault, body_line, front_matter
-from reports.site import MINIMUM_USERS, Series, Site
+from reports.queries import Row
+from reports.site import MINIMUM_USERS, Page, Series, Site
 
 __all__ = ["Checked", "Project", "ProjectError", "annotations", "check", "project", "summary"]
 
@@ -93,19 +94,34 @@ def check(site: Site, pages: Project, shown: Path) -> Checked:
         path.relative_to(pages.docs).as_posix(): path.read_bytes().decode("utf-8-sig")
         for path in sorted(pages.docs.rglob("*.md"))
     }
+    done: dict[str, Page] = {}
     linked: dict[str, links.Linked] = {}
-    all_series: list[Series] = []
-    made = {*documents(), INDEX}
-    for path, source in sources.items():
-        file = (pages.docs / path).relative_to(shown).as_posix()
-        _, body = front_matter(source)
-        done = site.page(body, file=file, source=source, name=path.removesuffix(".md"), root="./")
-        all_series += done.series
-        made |= done.files.keys()
-        found = links.ids(done.markdown, done.pieces)
-        linked[path] = links.Linked(path, file, body_line(source, body) + 1, body, found)
+
+    def file(path: str) -> str:
+        return (pages.docs / path).relative_to(shown).as_posix()
+
+    def run(path: str, template: str | None = None, row: Row | None = None) -> Page:
+        if path not in done:
+            where, source = file(template or path), sources[template or path]
+            body = front_matter(source)[1]
+            name = path.removesuffix(".md")
+            page = done[path] = site.page(body, file=where, source=source, name=name, root="./", row=row)
+            first, found = body_line(source, body) + 1, links.ids(page.markdown, page.pieces)
+            linked[path] = links.Linked(path, where, first, body, found)
+        return done[path]
+
+    templates = entities.templates(sources)
+    for path in sources:
+        if path not in templates:
+            run(path)
+    for path, made in site.made(sources, file, run).items():
+        linked[path] = links.Linked(path, file(path), 1, "", frozenset())
+        for one in made:
+            run(f"{one.name}.md", path, one.row)
+    all_series = [series for page in done.values() for series in page.series]
+    files = {*documents(), INDEX, *(name for page in done.values() for name in page.files)}
     others = {path.relative_to(pages.docs).as_posix() for path in pages.docs.rglob("*") if path.is_file()}
-    faults = [*site.faults, *links.broken(linked, frozenset(made | others - linked.keys()))]
+    faults = [*site.faults, *links.broken(linked, frozenset(files | others - linked.keys()))]
     for name, line in pages.nav.items():
         if name not in linked and name not in others:
             remedy = f"run `abaculus new {name.removesuffix('.md')}`, or remove it"
@@ -115,7 +131,7 @@ def check(site: Site, pages: Project, shown: Path) -> Checked:
         warnings += [
             Fault(one.file, 1, f"no reader finds this page; add it to nav in mkdocs.yml: `- {_title(path)}: {path}`")
             for path, one in linked.items()
-            if path not in pages.nav
+            if path in sources and path not in pages.nav
         ]
     return Checked(len(linked), len(all_series), _sorted(faults), _sorted(warnings))
 
@@ -125,7 +141,8 @@ def _title(path: str) -> str:
 
 
 def _sorted(found: Sequence[Fault]) -> list[Fault]:
-    return sorted(found, key=lambda fault: (fault.file, fault.line, fault.column or 0, fault.message))
+    # The pages of a template share its mistakes.
+    return sorted(set(found), key=lambda fault: (fault.file, fault.line, fault.column or 0, fault.message))
 
 
 def _empty(all_series: Sequence[Series]) -> Iterator[Fault]:

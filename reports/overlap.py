@@ -24,10 +24,14 @@ def overlaps(connection: duckdb.DuckDBPyConnection, all_series: Sequence[Series]
     Only what differs today is named: in cells of both, by fewer people than the minimum, or by what cannot be told.
     """
     seen = [(one, *_rows(connection, one)) for one in all_series if one.published.people is not None]
+    told = set()
     for (one, views, filters), (other, other_views, other_filters) in combinations(seen, 2):
-        if views & other_views and filters != other_filters and _alike(one, other):
+        # The pages of a template have one block, and are told of once.
+        blocks = (one.file, one.line, other.file, other.line)
+        if views & other_views and filters != other_filters and blocks not in told and _alike(one, other):
             places = _near(one, other, minimum)
             if places:
+                told.add(blocks)
                 yield Fault(
                     other.file,
                     other.line,

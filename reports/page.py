@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Fault", "Fence", "body_line", "fences", "front_matter", "prose", "replace"]
+__all__ = ["Fault", "Fence", "body_line", "fences", "front_matter", "key_line", "names", "prose", "replace"]
 
 OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)\s*")
 # What can hold an indented block: an admonition, a tab, a list item, a definition, a footnote.
@@ -134,6 +134,18 @@ def front_matter(source: str) -> tuple[dict[str, Any], str]:
     except yaml.YAMLError:
         return {}, source
     return (meta, source[found.end() :].lstrip("\n")) if isinstance(meta, dict) else ({}, source)
+
+
+def key_line(source: str, key: str) -> int:
+    """On which line of the file (from 1) its front matter has a key."""
+    lines = source.splitlines()
+    return next((number for number, line in enumerate(lines, 1) if line.startswith(f"{key}:")), 1)
+
+
+def names(fence: Fence) -> set[str]:
+    """What a fence is called where others read it, in small letters: a query, or a chart with a name."""
+    named = re.search(r"^name:\s*[\"']?(\w+)", fence.content, re.MULTILINE) if fence.kind == "chart" else None
+    return {name.lower() for name in (fence.name, named[1] if named else "") if name}
 
 
 def replace(text: str, pieces: list[tuple[Fence, str]]) -> str:

@@ -18,17 +18,19 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import Abort, ConfigurationError, PluginError
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import BasePlugin
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page as MkDocsPage
 from mkdocs.utils import get_relative_url
 
 from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
 from reports import assets, warehouse
+from reports.entities import listed
 from reports.html import banner, freshness, text
 from reports.index import INDEX, badge, index
 from reports.machine import documents
-from reports.page import Fault
+from reports.page import Fault, front_matter
+from reports.queries import Row
 from reports.site import MINIMUM_USERS, Page, Site
 
 __all__ = ["AbaculusPlugin", "BuildError", "build", "serve"]
@@ -85,32 +87,62 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             files.append(File.generated(config, f"assets/{name}", abs_src_path=str(path)))
         for name, document in documents().items():
             files.append(File.generated(config, name, content=json.dumps(document, indent=1)))
+        self.add_made(files, config)
         return files
+
+    def add_made(self, files: Files, config: MkDocsConfig) -> None:
+        """Adds the pages that templates make, beside them; a template's own address lists them."""
+        sources = {file.src_uri: file.content_string for file in files.documentation_pages()}
+
+        def run(path: str) -> Page:
+            file = files.src_uris[path]
+            return self.run(front_matter(sources[path])[1], file, file)
+
+        self.made: dict[str, tuple[File, Row]] = {}
+        self.templates = self.site.made(sources, lambda path: _shown(files.src_uris[path]), run)
+        for path, pages in self.templates.items():
+            for one in pages:
+                uri = f"{one.name}.md"
+                self.made[uri] = (files.src_uris[path], one.row)
+                made = File.generated(config, uri, content=sources[path], inclusion=InclusionLevel.NOT_IN_NAV)
+                files.append(made)
+
+    def run(self, markdown: str, file: File, template: File, row: Row | None = None) -> Page:
+        """A page, with the blocks of its template, which is the file itself unless it was made."""
+        return self.site.page(
+            markdown,
+            file=_shown(template),
+            source=template.content_string,
+            name=file.src_uri.removesuffix(".md"),
+            root=get_relative_url(".", file.url).rstrip("/") + "/",
+            row=row,
+        )
 
     def on_page_markdown(self, markdown: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
         """Runs the page's blocks and leaves placeholders."""
-        source = page.file.abs_src_path
         began = time.monotonic()
-        done = self.site.page(
-            markdown,
-            file=os.path.relpath(source) if source else page.file.src_uri,
-            source=page.file.content_string,
-            name=page.file.src_uri.removesuffix(".md"),
-            root=get_relative_url(".", page.url).rstrip("/") + "/",
-        )
-        self.pages[page.file.src_uri] = done
+        uri = page.file.src_uri
+        if uri in self.templates:
+            for key in ("title", "description"):
+                if "{{" in str(page.meta.get(key)):
+                    del page.meta[key]
+            return listed(self.templates[uri])
+        done = self.run(markdown, page.file, *self.made.get(uri, (page.file,)))
+        page.meta.update(done.meta)
+        self.pages[uri] = done
         self.urls[done.name] = page.url
         self.seconds[page.file.src_uri] = round(time.monotonic() - began, 3)
         return done.markdown
 
     def on_page_content(self, html: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
         """Puts the figures in place of the placeholders."""
-        done = self.pages[page.file.src_uri]
+        uri = page.file.src_uri
+        done = self.pages.get(uri)
         above = PRIVATE if self.site.private else ""
         if self.served:
-            file = os.path.relpath(page.file.abs_src_path or page.file.src_uri)
+            file = _shown(self.made[uri][0] if uri in self.made else page.file)
             above += mistakes([fault for fault in self.site.faults if fault.file == file])
-        if not done.pieces:
+        if done is None or not done.pieces:
             return above + html
         return above + banner(self.site.sample) + done.finish(html) + freshness(self.site.updated, self.site.now)
 
@@ -179,6 +211,11 @@ def build(bucket: str, out: Path | None) -> Path:
     finally:
         logger.removeHandler(handler)
     return place
+
+
+def _shown(file: File) -> str:
+    """A file's path in messages."""
+    return os.path.relpath(file.abs_src_path) if file.abs_src_path else file.src_uri
 
 
 def mistakes(faults: list[Fault]) -> str:

@@ -5,6 +5,7 @@ Knows nothing of MkDocs: text in, text and files out.
 
 import re
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from datetime import UTC, datetime
@@ -12,14 +13,14 @@ from typing import Any
 
 import duckdb
 
-from reports import charts, download, format, html, marks, missing, text
+from reports import charts, download, entities, format, html, marks, missing, text
 from reports.block import Block, BlockError, parse
 from reports.cells import statement
 from reports.expect import fails
-from reports.page import Fault, Fence, body_line, fences, front_matter, replace
+from reports.page import Fault, Fence, body_line, fences, front_matter, key_line, names, replace
 from reports.publish import publish
 from reports.published import Published
-from reports.queries import Queries, near
+from reports.queries import Queries, Row, near
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import PROBE, Snapshot, connect, describe, quote
 
@@ -31,13 +32,18 @@ WAITS = '<p class="ab-empty">This is made from a chart of the page that waits fo
 
 @dataclass
 class Page:
-    """A page on its way: Markdown with placeholders, the HTML for each, and the files that it links to."""
+    """A page on its way: Markdown with placeholders, the HTML for each, and the files that it links to.
+
+    `meta` has its title and description as HTML, where they name values; `named` the cells of its named charts.
+    """
 
     name: str
     markdown: str
     pieces: dict[str, str] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     series: list["Series"] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+    named: dict[str, Published] = field(default_factory=dict)
 
     def finish(self, content: str) -> str:
         """The page's HTML with each placeholder replaced. The Markdown converter never saw what comes from data."""
@@ -88,7 +94,7 @@ class Site:
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self.counted: dict[tuple[Any, ...], Published] = {}
-        self._made: dict[str, tuple[tuple[str, ...], Page, list[Fault]]] = {}
+        self._made: dict[str, tuple[tuple[Any, ...], Page, list[Fault]]] = {}
 
     @property
     def updated(self) -> datetime | None:
@@ -102,22 +108,46 @@ class Site:
         registry = self.snapshot.registry
         return [registry[id].name for id, files in self.snapshot.files.items() if files and registry[id].sample]
 
-    def page(self, markdown: str, *, file: str, source: str, name: str, root: str) -> Page:
+    def page(self, markdown: str, *, file: str, source: str, name: str, root: str, row: Row | None = None) -> Page:
         """Runs a page's blocks. Faults are collected, not raised, so that a build shows all of them.
 
-        `file` is its path for messages, `source` the file's whole text, `name` its name without ending, and `root` the
-        relative URL of the site's root.
+        `file` is its path for messages, `source` the file's whole text, `name` its name without ending, `root` the
+        relative URL of the site's root, and `row` what it is about, if it is made of a template.
         """
-        given = (markdown, file, source, root)
+        given = (markdown, file, source, root, row)
         before = self._made.get(name)
         if before is None or before[0] != given:
             with self.connection.cursor() as cursor:
                 application, wrong = self._application(file, source)
-                running = _Run(self, Queries(cursor, application), markdown, file, source, name, root)
+                running = _Run(self, Queries(cursor, application, row), markdown, file, source, name, root)
                 before = self._made[name] = (given, running.page(), wrong + running.faults)
         _, page, faults = before
-        self.faults += faults
+        # The pages of a template share its mistakes.
+        self.faults += [fault for fault in faults if fault not in self.faults]
         return page
+
+    def made(
+        self, sources: Mapping[str, str], file: Callable[[str], str], run: Callable[[str], Page]
+    ) -> dict[str, list[entities.Made]]:
+        """The pages that each template among these makes. `sources` are all pages' texts by path in the site.
+
+        `file` gives a page's path for messages, `run` the page itself, made.
+        """
+
+        def published(path: str, name: str) -> Published | None:
+            return run(path).named.get(name)
+
+        found: dict[str, list[entities.Made]] = {}
+        for path in entities.templates(sources):
+            with self.connection.cursor() as cursor:
+                pages, without, fault = entities.make(cursor, path, file(path), sources, published)
+            self.faults += [] if fault is None else [fault]
+            if without:
+                # Its mistakes are named before there is anybody's data.
+                name, body = path.removesuffix(".md"), front_matter(sources[path])[1]
+                self.page(body, file=file(path), source=sources[path], name=name, root="./", row=without)
+            found[path] = pages
+        return found
 
     def _application(self, file: str, source: str) -> tuple[str | None, list[Fault]]:
         """The application that a page's front matter narrows it to, or what is wrong with it."""
@@ -127,9 +157,8 @@ class Site:
         known = [id for id in self.snapshot.registry if id != PROBE]
         if given in known:
             return str(given), []
-        lines = source.splitlines()
-        line = next((number for number, one in enumerate(lines, 1) if one.startswith("application:")), 1)
-        return None, [Fault(file, line, f'no application "{given}" in the registry; {near(str(given), known)}')]
+        message = f'no application "{given}" in the registry; {near(str(given), known)}'
+        return None, [Fault(file, key_line(source, "application"), message)]
 
 
 class _Run:
@@ -139,7 +168,7 @@ class _Run:
         self, site: Site, queries: Queries, markdown: str, file: str, source: str, name: str, root: str
     ) -> None:
         self.site, self.queries = site, queries
-        self.markdown, self.file, self.name, self.root = markdown, file, name, root
+        self.markdown, self.file, self.source, self.name, self.root = markdown, file, source, name, root
         self.lines = markdown.split("\n")
         self.first = body_line(source, markdown) + 1
         self.made = Page(name, markdown)
@@ -160,11 +189,11 @@ class _Run:
                 self.fault(fence.start, "this block is not closed; add a line of as many marks as it begins with")
                 break
             if self.broken & _reads(fence):
-                self.broken |= _names(fence)
+                self.broken |= names(fence)
                 continue
             try:
                 if self.absent & _reads(fence):
-                    self.absent |= _names(fence)
+                    self.absent |= names(fence)
                     if fence.kind == "chart":
                         placeholder = self.put(WAITS)
                 elif fence.kind == "sql":
@@ -172,7 +201,7 @@ class _Run:
                 else:
                     placeholder = self.put(self.block(fence))
             except BlockError as error:
-                self.broken |= _names(fence)
+                self.broken |= names(fence)
                 for line, message in error.faults:
                     self.fault(fence.start + 1 + line, message, self.quoted(fence.start + 1 + line, message))
             except QueryError as error:
@@ -182,7 +211,25 @@ class _Run:
                 self.fault(fence.start + inside, error.message, column)
             pieces.append((fence, placeholder))
         self.made.markdown = replace(self.words(), pieces)
+        self.made.meta = self.heads()
+        self.made.named = self.queries.tables
         return self.made
+
+    def heads(self) -> dict[str, str]:
+        """The page's title and description with the values that they name, as HTML: themes write them as they are."""
+        made = {}
+        for key in ("title", "description"):
+            given = front_matter(self.source)[0].get(key)
+            given = given if isinstance(given, str) else ""
+            for value in reversed(list(text.values(given))):
+                try:
+                    said = html.text(format.inert(self.value(value.name.lower(), value.column)))
+                except QueryError as error:
+                    where = f"{key}: {{{{ {value.name}.{value.column} }}}}"
+                    self.faults.append(Fault(self.file, key_line(self.source, key), f"{where}: {error.message}"))
+                    said = ""
+                given = made[key] = given[: value.start] + said + given[value.end :]
+        return made
 
     def words(self) -> str:
         """The page's text with the values that it names."""
@@ -251,7 +298,7 @@ class _Run:
             if data not in relations:
                 check(self.queries.cursor, f"FROM {quote(block.data)}", relations)
             if lacking := self.lacking(block, relations[data]):
-                self.absent |= _names(fence)
+                self.absent |= names(fence)
                 return missing.figure(block, lacking, relations[data], f"chart-{id}")
             published = self.published(block, relations[data])
         except QueryError as error:
@@ -273,6 +320,7 @@ class _Run:
         behind = self.queries.behind(data)
         only = self.queries.application
         sql = f"-- of the application {only}\n\n" if only else ""
+        sql += self.about()
         sql += "".join(f"-- {used}\n{self.queries.named[used].sql.strip()}\n\n" for used in behind)
         sql += ("-- what is counted\n" if sql else "") + statement(block, published)
         named = tuple(self.queries.named[used].sql for used in behind)
@@ -283,6 +331,14 @@ class _Run:
         )
         made = html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
         return made.removesuffix("</figure>") + marked + "</figure>" if marked else made
+
+    def about(self) -> str:
+        """What `page` is, as a comment above the SQL of a page that is made of a template."""
+        row = self.queries.row
+        if row is None or row.values is None:
+            return ""
+        pairs = zip(row.columns, row.values, strict=True)
+        return f"-- page: {', '.join(f'{name} = {format.inert(str(value))}' for (name, _), value in pairs)}\n\n"
 
     def marked(self, block: Block, published: Published, plot: dict[str, Any] | None) -> str:
         """Draws what the block is annotated with across its figure, and says it in words."""
@@ -305,7 +361,7 @@ class _Run:
         """What of a block may be shown. One that was counted before, over the same queries, is not counted again."""
         behind = self.queries.behind(block.data.lower())
         sql = tuple((name, self.queries.named[name].sql) for name in behind)
-        given = (replaced(block, title=None, name=None), self.queries.application, sql)
+        given = (replaced(block, title=None, name=None), self.queries.application, self.queries.row, sql)
         # What is not people's takes no time, and may be made from charts.
         found = self.site.counted.get(given) if unit else None
         if found is None:
@@ -329,6 +385,8 @@ class _Run:
 
     def expected(self, block: Block, published: Published) -> None:
         """Raises `BlockError` with every `expect` that does not hold."""
+        if self.queries.row and self.queries.row.values is None:
+            return
         wrong: list[str | None] = []
         for expected in block.expect:
             try:
@@ -355,9 +413,3 @@ def _reads(fence: Fence) -> set[str]:
         r"^(?:data|annotate):\s*[\"']?(\w+)" if fence.kind == "chart" else r"(?:\bfrom|\bjoin|\btable|,)[\s(\"]+(\w+)"
     )
     return {name.lower() for name in re.findall(pattern, fence.content, re.MULTILINE | re.IGNORECASE)}
-
-
-def _names(fence: Fence) -> set[str]:
-    """What a fence that was not run would have been called: a query, or a chart with a name."""
-    named = re.search(r"^name:\s*[\"']?(\w+)", fence.content, re.MULTILINE) if fence.kind == "chart" else None
-    return {name.lower() for name in (fence.name, named[1] if named else "") if name}

@@ -29,7 +29,8 @@ PROBE = "abaculus-probe"
 SQL = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "timestamp": "TIMESTAMP"}
 # View -> what its rows are, where they are people's.
 VIEWS = {
-    "sessions": "runs", "events": "events", "spans": "spans", "features": "choices", "releases": "", "pipeline": "",
+    "sessions": "runs", "events": "events", "spans": "spans", "features": "choices", "releases": "",
+    "applications": "", "pipeline": "",
 }  # fmt: skip
 # How many of the newest ledger entries the `pipeline` view reads: about a month of hourly runs.
 LEDGER = 750
@@ -76,7 +77,7 @@ def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
 
 
 def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConnection:
-    """A connection with the views `sessions`, `events`, `spans`, `releases` and `pipeline`, locked down.
+    """A connection with all `VIEWS`, locked down.
 
     It reads the snapshot's files and nothing else. Columns of all applications are united by name. Raises
     `RegistryError` when two applications mean different types by one name.
@@ -94,6 +95,9 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
     for name, selects in parts.items():
         connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
     _static(connection, "releases", snapshot.releases)
+    known = [one for id, one in snapshot.registry.items() if id != PROBE]
+    described = [{"application": one.id, "name": one.name, "description": one.description} for one in known]
+    _static(connection, "applications", described)
     _static(connection, "pipeline", [_run(entry) for entry in snapshot.ledger])
     for name, (parameters, sql) in DEFINITIONS.items():
         connection.execute(f"CREATE MACRO {name}({parameters}) AS {sql}")
@@ -136,6 +140,7 @@ def _declared(registry: Mapping[str, Application]) -> Iterator[tuple[tuple[str, 
 
 
 STATIC: dict[str, pa.Schema] = {
+    "applications": pa.schema([("application", pa.string()), ("name", pa.string()), ("description", pa.string())]),
     "releases": pa.schema([("application", pa.string()), ("version", pa.string()), ("released", pa.timestamp("us"))]),
     "pipeline": pa.schema(
         [

@@ -68,7 +68,7 @@ def test_labels_are_inert_in_the_figure_and_beside_it(site: Site) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (LINE.format("line", "release"), 'nothing is named "release"; there are releases, pipeline'),
+        (LINE.format("line", "release"), 'nothing is named "release"; there are releases, applications, pipeline'),
         (LINE.format("line", "sessions"), '"sessions" is people\'s rows, and a mark would be a row of one'),
         (LINE.format("line", "pipeline"), None),
         ("```sql own\nSELECT 'x' AS a\n```\n" + LINE.format("line", "own"), '"own" has no time; SELECT a time'),

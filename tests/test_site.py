@@ -115,7 +115,8 @@ def test_free_text_is_never_a_label(site: Site) -> None:
 def test_queries_of_one_page_are_not_there_on_another(site: Site) -> None:
     run(site, "```sql mine\nFROM sessions\n```\n")
     found = faults(site, "```yaml chart\ntype: number\ndata: mine\ny: count\n```\n")
-    assert found == ['site/page.md:3:7: table "mine" not found; there are sessions, events, spans, releases, pipeline']
+    assert found == ['site/page.md:3:7: table "mine" not found; there are sessions, '
+                     'events, spans, features, releases, applications, pipeline']  # fmt: skip
 
 
 @pytest.mark.parametrize(

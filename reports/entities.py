@@ -1,0 +1,166 @@
+"""`for: SELECT …` in a page's front matter: one page for each row of a published result.
+
+The query reads releases, applications, and the named charts of other pages: nothing that did not pass the gate. A row
+reaches its page as a table of one row called `page`, its values bound; they are never part of any SQL.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from reports import format, text
+from reports.gate import find
+from reports.page import Fault, fences, front_matter, key_line, names
+from reports.published import OTHER, UNKNOWN, Published
+from reports.queries import Queries, Row, near, words
+from reports.sandbox import QueryError, explain
+from reports.warehouse import describe
+
+__all__ = ["MOST", "Made", "listed", "make", "slugs", "templates"]
+
+# A page for each of more rows than this is a search, not a site.
+MOST = 200
+LONGEST = 60
+# Of every file system that knows them, and what MkDocs makes a directory's first page of.
+TAKEN = frozenset(["index", "readme", "con", "prn", "aux", "nul"])
+
+
+@dataclass(frozen=True)
+class Made:
+    """A page that is made of a template: `name` is its path without ending, beside the template's."""
+
+    name: str
+    row: Row
+
+
+def templates(sources: Mapping[str, str]) -> list[str]:
+    """Which of these pages (path -> text) have a `for:`."""
+    return [path for path, source in sources.items() if "for" in front_matter(source)[0]]
+
+
+def make(
+    cursor: duckdb.DuckDBPyConnection,
+    path: str,
+    file: str,
+    sources: Mapping[str, str],
+    published: Callable[[str, str], Published | None],
+) -> tuple[list[Made], Row | None, Fault | None]:
+    """The pages of a template, a row without values to check it with where there are none, or what is wrong.
+
+    `sources` are all pages' texts by path; `published` gives a named chart's cells, from a page's path and the name:
+    None where that chart waits for something, or has a mistake of its own.
+    """
+    source = sources[path]
+    try:
+        columns, rows = _rows(cursor, path, front_matter(source)[0]["for"], sources, published)
+    except QueryError as error:
+        return [], None, Fault(file, key_line(source, "for"), f"for: {error.message}")
+    base = path.removesuffix(".md")
+    called = [f"{base}-{slug}" for slug in slugs([row[0] for row in rows])]
+    if taken := next((name for name in called if f"{name}.md" in sources), None):
+        message = f"for: {taken}.md is there already, and would be one of its pages; give this file another name"
+        return [], None, Fault(file, key_line(source, "for"), message)
+    pages = [Made(name, Row(columns, row)) for name, row in zip(called, rows, strict=True)]
+    return pages, None if pages or not columns else Row(columns, None), None
+
+
+def _rows(
+    cursor: duckdb.DuckDBPyConnection,
+    path: str,
+    given: Any,
+    sources: Mapping[str, str],
+    published: Callable[[str, str], Published | None],
+) -> tuple[tuple[tuple[str, str], ...], list[tuple[Any, ...]]]:
+    if not isinstance(given, str):
+        raise QueryError("must be one SELECT; write it in quotes, or behind | on lines of its own")
+    queries = Queries(cursor)
+    charts = _charts(path, sources)
+    for name in sorted(words(given) & charts.keys()):
+        if len(charts[name]) > 1:
+            raise QueryError(f'charts of {" and ".join(charts[name])} are named "{name}"; give one another name')
+        cells = published(charts[name][0], name)
+        if cells is None:
+            return (), []
+        queries.publish(name, cells)
+    try:
+        queries.add("page", given)
+    except QueryError as error:
+        absent = re.match('table "(.*)" not found', error.message)
+        there = ["releases", "applications", *charts]
+        raise QueryError(f"{absent[0]}; {near(absent[1], there)}" if absent else error.message) from None
+    if queries.relations["page"]:
+        raise QueryError("reads people's rows; give a chart that counts them a `name:`, and read that here")
+    columns = describe(cursor, "page")
+    for name in columns:
+        find(name, columns, "for")
+    try:
+        found = cursor.execute(f"SELECT * FROM page LIMIT {10 * MOST}").fetchall()
+    except duckdb.Error as error:
+        raise QueryError(explain(error, given, values=False).message) from None
+    # What the gate put together, or does not know, is nothing that a page could be about.
+    rows = [row for row in found if row[0] not in (None, OTHER, UNKNOWN)]
+    if len(rows) > MOST:
+        raise QueryError(f"makes more than {MOST} pages; add ORDER BY and LIMIT, or a WHERE")
+    seen: set[Any] = set()
+    for row in rows:
+        if row[0] in seen:
+            first = next(iter(columns))
+            raise QueryError(f'its first column names the pages, and "{first}" has a value twice; use GROUP BY')
+        seen.add(row[0])
+    return tuple(columns.items()), rows
+
+
+def _charts(path: str, sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """Name -> the pages that have a chart of that name; templates' own have one for each of their pages."""
+    found: dict[str, list[str]] = {}
+    apart = {path, *templates(sources)}
+    for other, source in sources.items():
+        for fence in fences(front_matter(source)[1]) if other not in apart else ():
+            for name in names(fence) if fence.kind == "chart" else ():
+                found.setdefault(name, []).append(other)
+    return found
+
+
+def slugs(values: Sequence[Any]) -> list[str]:
+    """A file's name for each value: small letters, digits, dots and hyphens, none like another.
+
+    Where two values would have the same, or a name would lose too much, the value's digest makes it differ.
+    """
+    plain = [_plain(value) for value in values]
+    made = []
+    for value, slug in zip(values, plain, strict=True):
+        itself = str(value) == slug
+        if slug in TAKEN or not slug or (not itself and plain.count(slug) > 1):
+            slug = f"{slug or 'page'}-{hashlib.sha256(str(value).encode()).hexdigest()[:10]}"
+        made.append(slug)
+    if len(set(made)) < len(made):  # a value that looks like another's name with its digest
+        return [f"{slug}-{number}" for number, slug in enumerate(made, 1)]
+    return made
+
+
+def _plain(value: Any) -> str:
+    return re.sub(r"\.{2,}", ".", re.sub(r"[^a-z0-9.]+", "-", str(value).lower()))[:LONGEST].strip("-.")
+
+
+def listed(pages: Sequence[Made]) -> str:
+    """The page at a template's own address: a table of its pages, as Markdown."""
+    if not pages:
+        return "Nothing to list yet.\n"
+    columns = pages[0].row.columns
+    lines = [
+        "".join(f"| {text.escaped(format.sentence(format.words(name)))} " for name, _ in columns) + "|",
+        "|---" * len(columns) + "|",
+    ]
+    for page in pages:
+        assert page.row.values is not None
+        cells = [
+            text.escaped(text.shown(name, kind, value, None))
+            for (name, kind), value in zip(columns, page.row.values, strict=True)
+        ]
+        cells[0] = f"[{cells[0]}]({page.name.rpartition('/')[2]}.md)"
+        lines.append("".join(f"| {cell} " for cell in cells) + "|")
+    return "\n".join(lines) + "\n"
