@@ -133,7 +133,7 @@ class Session:
             trace = error.__traceback__
             while trace is not None:
                 module = str(trace.tb_frame.f_globals.get("__name__", ""))
-                if module.partition(".")[0] in telemetry.packages:
+                if any(f"{module}.".startswith(f"{package}.") for package in telemetry.packages):
                     places.append(f"{module}.{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
                 trace = trace.tb_next
             # The innermost tell most.
