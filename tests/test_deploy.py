@@ -108,9 +108,10 @@ def test_the_function_on_aws_cannot_overwrite() -> None:
     assert statement["Condition"] == {"Null": {"s3:if-none-match": "false"}}
 
 
-def test_only_the_workflow_of_the_main_branch_may_compact() -> None:
+def test_only_the_workflows_of_the_main_branch_may_compact_and_of_the_environment_forget_delete() -> None:
     text = (DEPLOY / "aws/template.yaml").read_text()
-    assert 'token.actions.githubusercontent.com:sub: !Sub "repo:${Repository}:ref:refs/heads/main"' in text
+    trusted = re.findall(r'!Sub \["repo:\$\{Name\}:([^"]+)", \{Name: !Select \[(\d), !Ref Repositories\]\}\]', text)
+    assert sorted(trusted) == [(one, n) for one in ("environment:forget", "ref:refs/heads/main") for n in "01"]
     assert "VersioningConfiguration" not in text
 
 

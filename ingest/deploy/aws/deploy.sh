@@ -4,7 +4,7 @@
 #     STACK=abaculus HOST_NAME=telemetry.my-tool.dev CERTIFICATE_ARN=arn:aws:acm:… \
 #     REPOSITORY=me/my-tool ALARM_EMAIL=me@my-tool.dev ingest/deploy/aws/deploy.sh
 #
-# Needs the AWS command line, signed in, and Python. APPLICATIONS names the directory of registry files.
+# Needs the AWS command line, signed in, curl, and Python. APPLICATIONS names the directory of registry files.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -35,6 +35,21 @@ print('applications:', ', '.join(load(Path('applications'))))")
 find "$build/code" -name __pycache__ -prune -exec rm -rf {} +
 (cd "$build/code" && "$python" -m zipfile -c "$build/code.zip" ./*)
 
+# GitHub names repositories that were made since July 2026 with their numbers, so that nobody can take over the name.
+numbered=${REPOSITORY_IDS:-}
+if [ -z "$numbered" ] && [ -n "${GITHUB_REPOSITORY_ID:-}" ] && [ "${GITHUB_REPOSITORY:-}" = "$REPOSITORY" ]; then
+  numbered="${REPOSITORY%/*}@$GITHUB_REPOSITORY_OWNER_ID/${REPOSITORY#*/}@$GITHUB_REPOSITORY_ID"
+elif [ -z "$numbered" ]; then
+  numbered=$(curl -fsS "https://api.github.com/repos/$REPOSITORY" | "$python" -c "
+import json, sys
+found = json.load(sys.stdin)
+print('{}@{}/{}@{}'.format(found['owner']['login'], found['owner']['id'], found['name'], found['id']))") || {
+    echo "The numbers of $REPOSITORY cannot be read (is it private?): set REPOSITORY_IDS=owner@1/name@2, from" >&2
+    echo "gh api repos/$REPOSITORY --jq '\"\(.owner.login)@\(.owner.id)/\(.name)@\(.id)\"'" >&2
+    exit 1
+  }
+fi
+
 account=$(aws sts get-caller-identity --query Account --output text)
 region=$(aws configure get region || echo "${AWS_REGION:?set AWS_REGION}")
 code_bucket="$stack-code-$account-$region"
@@ -53,6 +68,6 @@ if [ "$provider" = None ] || [ "$provider" = "$made" ]; then provider=""; fi
 
 aws cloudformation deploy --stack-name "$stack" --template-file ingest/deploy/aws/template.yaml \
   --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset --parameter-overrides \
-  "HostName=$HOST_NAME" "CertificateArn=$CERTIFICATE_ARN" "Repository=$REPOSITORY" "AlarmEmail=$ALARM_EMAIL" \
+  "HostName=$HOST_NAME" "CertificateArn=$CERTIFICATE_ARN" "Repositories=$REPOSITORY,$numbered" "AlarmEmail=$ALARM_EMAIL" \
   "CodeBucket=$code_bucket" "CodeKey=$code_key" "GitHubProviderArn=$provider"
 aws cloudformation describe-stacks --stack-name "$stack" --output table --query "Stacks[0].Outputs[].[OutputKey,OutputValue,Description]"
