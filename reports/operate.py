@@ -9,6 +9,7 @@ import click
 
 from ingest.bucket import open_bucket
 from reports.format import inert
+from reports.job import in_workflow
 from reports.terminal import bucket_option, fail, load_registry, progress, say
 
 __all__ = ["COMMANDS"]
@@ -22,6 +23,11 @@ def _size(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def _amount(number: int, public: bool) -> str:
+    """How many; where everybody reads it, only whether there were any."""
+    return ("some" if number else "no") if public else f"{number:,}"
 
 
 @click.command()
@@ -92,14 +98,17 @@ def forget(bucket: str, files: tuple[Any, ...], as_json: bool, users: tuple[str,
         click.echo(json.dumps(asdict(result), indent=1))
     else:
         click.echo(f"{result.people} {'person' if result.people == 1 else 'people'} forgotten:")
+        # A workflow's log may be public, and how often one person ran the tool is theirs.
+        public = in_workflow()
         for id, rows in result.rows.items():
-            click.echo(f"  {rows:,} rows of the table {id}")
-        click.echo(f"  {result.raw_sessions:,} raw sessions, {result.quarantined:,} quarantined objects")
-        click.echo(f"  {result.old_files:,} old files of the tables and their logs")
+            click.echo(f"  {_amount(rows, public)} rows of the table {id}")
+        raw, aside = _amount(result.raw_sessions, public), _amount(result.quarantined, public)
+        click.echo(f"  {raw} raw sessions, {aside} quarantined objects")
+        click.echo(f"  {_amount(result.old_files, public)} old files of the tables and their logs")
         click.echo("Whatever of theirs is uploaded later is dropped. Rebuild the site, so that no page counts them.")
     if result.unreadable:
         say.print(f"{len(result.unreadable)} objects cannot be read, so nobody knows who is in them:", soft_wrap=True)
-        for key in result.unreadable:
+        for key in [] if in_workflow() else result.unreadable:
             say.print(f"  {inert(key, 300)}", soft_wrap=True)
     say.print("If versioning or soft delete is on for this bucket, the cloud still keeps the bytes: switch them off.")
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ingest.bucket import open_bucket
-from reports.job import minimum_users, run_build, run_compact, tell
+from reports.job import in_workflow, minimum_users, run_build, run_compact, tell
 from reports.ledger import Entry
 from reports.terminal import bucket_option, fail, load_registry, progress
 
@@ -119,4 +119,25 @@ def _summary(bucket: str, entry: Entry | None, site: Path | None, notes: list[st
     )  # fmt: skip
 
 
-COMMANDS: list[click.Command] = [run]
+@click.command()
+@bucket_option
+@click.option("--hours", default=26.0, show_default=True, help="How old the last compaction may be.")
+@click.option("--aside", default=0.01, show_default=True, help="Share of a day's sessions that may be set aside.")
+@click.option("--waiting", default=0.1, show_default=True, help="Share that may wait for the registry.")
+def health(bucket: str, hours: float, aside: float, waiting: float) -> None:
+    """Say whether something is wrong that nobody would notice: the daily check. Exit code 1 when it is."""
+    from reports import ledger
+    from reports.health import health as look
+
+    now = datetime.now(UTC)
+    wrong = look(ledger.entries(open_bucket(bucket)), now, hours=hours, aside=aside, waiting=waiting)
+    for line in wrong:
+        click.echo(line)
+        if in_workflow():
+            click.echo(f"::error title=abaculus health::{line}")
+    if wrong:
+        raise SystemExit(1)
+    click.echo("all is well")
+
+
+COMMANDS: list[click.Command] = [run, health]

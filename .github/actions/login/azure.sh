@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Both libraries that open the bucket take a token to Azure's storage from the environment. It is good for an hour.
+set -euo pipefail
+
+token=$(az account get-access-token --resource https://storage.azure.com --query accessToken --output tsv)
+echo "::add-mask::$token"
+echo "AZURE_STORAGE_TOKEN=$token" >> "$GITHUB_ENV"
