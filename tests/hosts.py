@@ -1,6 +1,7 @@
 """What tests of the client share: a tool's home, the real function, and a proxy before it that puts faults in."""
 
 import contextlib
+import fcntl
 import gzip
 import http.client
 import http.server
@@ -12,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,9 @@ from typing import Any
 
 from ingest.registry import Application, parse
 
-__all__ = ["APPLICATION", "CLIENT", "Home", "Proxy", "function", "proxy", "resets", "says", "stalls", "stored"]
+__all__ = [
+    "APPLICATION", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "function", "proxy", "resets", "says", "stalls", "stored",
+]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
 CLIENT = ROOT / "ingest" / "client"
@@ -109,7 +113,7 @@ class Home:
         process = subprocess.Popen(
             [sys.executable, str(HOST), *arguments],
             cwd=self.project, env=self.environment | environment, stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(slave)
         seen, typed = "", False

@@ -1,156 +1,50 @@
-"""`telemetry …` for the tool's users: what is on and why, what would be sent, what was, and how to say no."""
+"""`telemetry …` for the tool's users: what is on and why, what would be sent, what was, and how to say no.
+
+A tool adds it in every run, so what it does lies in another module, which only `telemetry …` itself imports.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
-from abaculus import consent, detach, queue, state
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
+    from typing import Any
 
     import click
 
     from abaculus.telemetry import Telemetry
 
-__all__ = ["ACTIONS", "add_to", "click_group", "run"]
+__all__ = ["HELP", "TEXTS", "add_to", "click_group", "run"]
 
 HELP = "What this tool tells about its runs, and how to say no."
+# By the name of each action, what --help says.
+TEXTS = {
+    "status": "Say whether it is on, and which rule decided.",
+    "on": "Say yes.",
+    "off": "Say no, and delete what waits.",
+    "show": "Print the exact bytes that would be sent next.",
+    "flush": "Send what waits now, and say what came of it.",
+    "log": "Print what was sent, when, and the answer.",
+    "id": "Print your random id, with which you can ask for deletion.",
+    "reset": "Delete your id, what waits and the log.",
+}
 
 
 def run(telemetry: Telemetry, action: str) -> int:
     """Runs one of the actions; its exit code. What programs may want to read goes to standard output."""
     if telemetry.directory is None:
-        print("telemetry: off, because you have no home directory to keep anything in; set HOME", file=sys.stderr)  # noqa: T201
+        sys.stderr.write("telemetry: off, because you have no home directory to keep anything in; set HOME\n")
         return 0 if action == "status" else 1
+    from abaculus.actions import ACTIONS
+
     try:
-        return ACTIONS[action][0](telemetry, telemetry.directory, sys.stdout.write)
+        return ACTIONS[action](telemetry, telemetry.directory, sys.stdout.write)
     except OSError as error:
-        print(f"telemetry: {error}; nothing else was changed", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"telemetry: {error}; nothing else was changed\n")
         return 1
-
-
-def why(telemetry: Telemetry) -> tuple[bool, str]:
-    """Whether a run would be recorded now, and the rule that decides in words."""
-    rule, allowed = consent.decide(consent.Circumstances(telemetry))
-    sentence = next(said for name, _, _, said in consent.RULES if name == rule)
-    return allowed, sentence.format(variable=telemetry.variable)
-
-
-def _status(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    allowed, reason = why(telemetry)
-    waiting = queue.names(directory)
-    refused = [name for name in _listed(os.path.join(directory, "aside")) if name.endswith(".json")]
-    say(f"telemetry: {'on' if allowed else 'off'}, because {reason}\n")
-    say(f"sent to:   {telemetry.endpoint or 'nowhere: the address must begin with https://'}\n")
-    say(f"waiting:   {_sessions(len(waiting))}, {sum(map(queue.size, waiting)):,} bytes\n")
-    if refused:
-        say(f"refused:   {_sessions(len(refused))}, in {os.path.join(directory, 'aside')}\n")
-    if telemetry.link:
-        say(f"collected: {telemetry.link}\n")
-    say(f"files:     {directory}\n")
-    return 0
-
-
-def _on(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    consent.remember(directory, "allowed", telemetry.collects)
-    state.user_id(directory)
-    allowed, reason = why(telemetry)
-    say("telemetry: on\n" if allowed else f"telemetry: your yes is kept, but it is off, because {reason}\n")
-    return 0
-
-
-def _off(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    waiting = len(queue.names(directory))
-    consent.remember(directory, "denied")
-    say(f"telemetry: off; {_sessions(waiting)} that waited were deleted\n")
-    allowed, reason = why(telemetry)
-    if allowed:
-        say(f"It is still on here, because {reason}.\n")
-    return 0
-
-
-def _show(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    sessions = [_bytes(queue.path(directory, name)) for name in queue.names(directory)]
-    sys.stdout.flush()
-    # As they lie on the disk and go into the request, a session a line.
-    for session in sessions:
-        if session:
-            _raw(session + b"\n")
-    if not any(sessions):
-        sys.stderr.write("telemetry: nothing waits to be sent\n")
-    return 0
-
-
-def _flush(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    allowed, reason = why(telemetry)
-    if not allowed:
-        say(f"telemetry: nothing is sent: it is off, because {reason}\n")
-        return 1
-    if (seconds := detach.pause(directory)) > 0:
-        say(f"telemetry: nothing is sent: the server asked to wait {seconds / 60:.0f} more minutes\n")
-        return 1
-    os.makedirs(directory, 0o700, exist_ok=True)
-    held = detach.lock(directory)
-    if held is None:
-        say("telemetry: another process is sending\n")
-        return 1
-    from abaculus.upload import Upload
-
-    try:
-        upload = Upload(directory, telemetry.endpoint)
-        upload.run()
-    finally:
-        os.close(held)
-    words = {"sent": "sent", "failed": "still waiting", "refused": "refused", "givenUp": "given up after 30 days"}
-    said = ", ".join(f"{upload.counts[name]} {word}" for name, word in words.items() if upload.counts[name])
-    say(f"telemetry: {said or 'nothing waits to be sent'}{'; ' + upload.said if upload.said else ''}\n")
-    return 1 if upload.said else 0
-
-
-def _log(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    log = state.read(os.path.join(directory, "log"))
-    say(log)
-    if not log:
-        sys.stderr.write("telemetry: nothing was sent yet\n")
-    return 0
-
-
-def _id(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    known = state.read(os.path.join(directory, "id")).strip()
-    if not known:
-        sys.stderr.write("telemetry: you have no id; one is made when you say yes\n")
-        return 1
-    say(f"{known}\n")
-    return 0
-
-
-def _reset(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
-    old = state.read(os.path.join(directory, "id")).strip()
-    for name in ("queue", "aside"):
-        state.remove_all(os.path.join(directory, name))
-    for name in ("id", "log", "tally"):
-        state.remove(os.path.join(directory, name))
-    say("telemetry: your id, what waited and the log are deleted; your answer stays\n")
-    if old:
-        say(f"What was sent before carries the old id: {old}\n")
-    return 0
-
-
-# What each does is also what --help says.
-ACTIONS: dict[str, tuple[Callable[[Telemetry, str, Callable[[str], object]], int], str]] = {
-    "status": (_status, "Say whether it is on, and which rule decided."),
-    "on": (_on, "Say yes."),
-    "off": (_off, "Say no, and delete what waits."),
-    "show": (_show, "Print the exact bytes that would be sent next."),
-    "flush": (_flush, "Send what waits now, and say what came of it."),
-    "log": (_log, "Print what was sent, when, and the answer."),
-    "id": (_id, "Print your random id, with which you can ask for deletion."),
-    "reset": (_reset, "Delete your id, what waits and the log."),
-}
 
 
 def add_to(telemetry: Telemetry, commands: argparse._SubParsersAction[Any]) -> None:
@@ -158,7 +52,7 @@ def add_to(telemetry: Telemetry, commands: argparse._SubParsersAction[Any]) -> N
     parser = commands.add_parser("telemetry", help=HELP, description=HELP)
     parser.set_defaults(run=lambda arguments: run(telemetry, "status"))
     actions = parser.add_subparsers(metavar="ACTION")
-    for name, (_, text) in ACTIONS.items():
+    for name, text in TEXTS.items():
         one = actions.add_parser(name, help=text, description=text)
         one.set_defaults(run=lambda arguments, name=name: run(telemetry, name))
 
@@ -176,34 +70,6 @@ def click_group(telemetry: Telemetry) -> click.Group:
         if context.invoked_subcommand is None:
             sys.exit(run(telemetry, "status"))
 
-    for name, (_, text) in ACTIONS.items():
+    for name, text in TEXTS.items():
         group.add_command(click.Command(name, callback=command(name), help=text))
     return group
-
-
-def _sessions(number: int) -> str:
-    return f"{number:,} session{'' if number == 1 else 's'}"
-
-
-def _listed(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""  # sent meanwhile
-
-
-def _raw(data: bytes) -> None:
-    buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:
-        sys.stdout.write(data.decode("utf-8", "replace"))  # the tool has put something of its own there
-    else:
-        buffer.write(data)
-        buffer.flush()

@@ -120,13 +120,13 @@ def may_ask(here: Circumstances) -> bool:
     telemetry = here.telemetry
     if not telemetry.prompt or telemetry.directory is None or "--json" in sys.argv:
         return False
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream is None or stream.closed or not stream.isatty():
+            return False
     from abaculus.ci import system
 
     if system() is not None:
         return False
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if stream is None or stream.closed or not stream.isatty():
-            return False
     # An answer that cannot be kept would be asked for again with every run.
     place = telemetry.directory
     while not os.path.exists(place):
