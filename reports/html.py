@@ -5,6 +5,7 @@ Everything is made from the published cells and escaped here. A page's Markdown 
 
 import html
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -286,11 +287,13 @@ def banner(samples: list[str]) -> str:
     )
 
 
-def freshness(updated: datetime | None, built: datetime) -> str:
-    """When the data was last brought in, and when the page was made."""
+def freshness(updated: datetime | None, built: datetime, excluded: Sequence[tuple[datetime, datetime]] = ()) -> str:
+    """When the data was last brought in, when the page was made, and what the maintainer keeps out of it."""
     if updated is None:
         return '<p class="ab-fresh">No data has been compacted yet.</p>'
-    return f'<p class="ab-fresh">Data of {_time(updated)} · page built {_time(built)}</p>'
+    times = ", ".join(f"from {_time(start)} to {_time(end)}" for start, end in excluded)
+    out = f" · left out is what came in {times}" if times else ""
+    return f'<p class="ab-fresh">Data of {_time(updated)} · page built {_time(built)}{out}</p>'
 
 
 def _time(time: datetime) -> str:

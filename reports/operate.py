@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def status(bucket: str, as_json: bool) -> None:
         for path, count in list(paths.items())[:10]:
             # A name comes from whoever sent it.
             click.echo(f"left out  {id}: {inert(path)} in {count:,} sessions; `abaculus registry suggest` prints TOML")
+    for name, count in found.excluded.items():
+        click.echo(f"excluded  {name}: {count:,} sessions are in no view; `abaculus exclude --remove` brings them back")
     for run in found.runs[:3]:
         stored_now = sum(counts.get("stored", 0) for counts in run["applications"].values())
         click.echo(f"run    {run['started']}: {stored_now:,} stored{', failed' if run.get('error') else ''}")
@@ -153,4 +156,53 @@ def releases(bucket: str, application: str, source: str) -> None:
     click.echo(f"{application}: {len(found)} releases, the newest {inert(newest['version'])} of {newest['released']}")
 
 
-COMMANDS = [status, verify, forget, requeue, releases]
+@click.command("exclude")
+@bucket_option
+@click.option("--from", "start", metavar="TIME", help="From when on, as 2026-05-01T13:00 (UTC).")
+@click.option("--to", "end", metavar="TIME", help="Until when; what came in at that moment stays.")
+@click.option("--application", metavar="ID", help="Only this application.")
+@click.option("--why", default="", metavar="TEXT", help="For whoever reads the list.")
+@click.option("--list", "listed", is_flag=True, help="Name what is excluded, and how much that is.")
+@click.option("--remove", metavar="NAME", help="Bring these sessions back.")
+def exclude_command(
+    bucket: str,
+    start: str | None,
+    end: str | None,
+    application: str | None,
+    why: str,
+    listed: bool,
+    remove: str | None,
+) -> None:
+    """Keep sessions that came in within a time, a flood, out of all pages and answers. Nothing is deleted."""
+    from reports import exclude
+
+    known = load_registry()
+    store = open_bucket(bucket)
+    if application is not None and application not in known:
+        fail(f"no application {application!r} in the registry; there are {', '.join(known)}")
+    if sum([listed, remove is not None, start is not None or end is not None]) != 1 or (start is None) != (end is None):
+        fail("give --from and --to, or --list, or --remove NAME")
+    try:
+        if remove is not None:
+            exclude.remove(store, remove)
+            click.echo(f"{remove}: its sessions are back; build the site again")
+            return
+        if start is not None and end is not None:
+            wanted = exclude.Exclusion(exclude.moment(start), exclude.moment(end), application, why)
+            if not exclude.exclude(store, wanted, datetime.now(UTC)):
+                say.print(f"{wanted.name} is excluded already")
+    except exclude.ExcludeError as error:
+        fail(str(error))
+    shown = exclude.exclusions(store) if listed else [wanted]
+    for one in shown:
+        with progress("Counting"):
+            sessions, people = exclude.count(store, bucket, known, one)
+        counted = f"{sessions:,} sessions of {people:,} people"
+        click.echo(f"{one.name}: {counted}{f' ({inert(one.why, 200)})' if one.why else ''}")
+    if not listed:
+        say.print(f"Build the site again. To undo it: abaculus exclude --remove {wanted.name}", soft_wrap=True)
+    elif not shown:
+        say.print("nothing is excluded")
+
+
+COMMANDS = [status, verify, forget, exclude_command, requeue, releases]

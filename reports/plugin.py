@@ -144,7 +144,9 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             above += mistakes([fault for fault in self.site.faults if fault.file == file])
         if done is None or not done.pieces:
             return above + html
-        return above + banner(self.site.sample) + done.finish(html) + freshness(self.site.updated, self.site.now)
+        left_out = [(one.start, one.end) for one in self.site.snapshot.excluded]
+        fresh = freshness(self.site.updated, self.site.now, left_out)
+        return above + banner(self.site.sample) + done.finish(html) + fresh
 
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> None:
         """Stops the build before anything is written, with the faults of all pages together."""

@@ -8,7 +8,7 @@ from typing import Any
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
-from reports import ledger, leftout, raw, table
+from reports import exclude, ledger, leftout, raw, table
 from reports.duck import open_duckdb
 from reports.mirror import mirror
 
@@ -41,7 +41,10 @@ class Stored:
 
 @dataclass
 class Status:
-    """A bucket. `waiting_for_registry` counts sessions of the last run; `verdict` is empty when all is well."""
+    """A bucket. `waiting_for_registry` counts sessions of the last run; `verdict` is empty when all is well.
+
+    `excluded` counts the sessions that each exclusion keeps out of the views.
+    """
 
     raw: dict[str, Waiting]
     tables: dict[str, Stored]
@@ -50,6 +53,7 @@ class Status:
     left_out: dict[str, dict[str, int]]
     runs: list[dict[str, Any]]
     verdict: list[str]
+    excluded: dict[str, int] = field(default_factory=dict)
 
 
 def status(
@@ -75,6 +79,7 @@ def status(
         left_out=leftout.paths(store, bucket, registry),
         runs=runs[-RUNS:][::-1],
         verdict=[],
+        excluded={one.name: exclude.count(store, bucket, registry, one)[0] for one in exclude.exclusions(store)},
     )
     found.verdict += _verdict(found, registry, now)
     return found

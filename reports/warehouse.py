@@ -7,7 +7,7 @@ A public warehouse shows what may reach a page: in `user_id` an opaque number ma
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 from obstore.store import ObjectStore
 
 from ingest.registry import ROLES, Application, Field, Kind, RegistryError
-from reports import table
+from reports import exclude, table
 from reports.duck import open_duckdb
 from reports.macros import DEFINITIONS
 from reports.mirror import mirror, prune
@@ -43,12 +43,16 @@ NONE = Application(id="", name="")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Local copies of one state of the bucket: table files by application, releases, compaction runs (newest last)."""
+    """Local copies of one state of the bucket: table files by application, releases, compaction runs (newest last).
+
+    `excluded` are the times whose sessions no view has.
+    """
 
     registry: Mapping[str, Application]
     files: Mapping[str, list[Path]]
     releases: list[dict[str, Any]]
     ledger: list[dict[str, Any]]
+    excluded: Sequence[exclude.Exclusion] = ()
 
 
 def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) -> Snapshot:
@@ -69,7 +73,7 @@ def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) 
     ]
     entries = [json.loads(path.read_bytes()) for path in mirror(store, bucket, _list(store, "ledger/")[-LEDGER:])]
     runs = [entry for entry in entries if entry.get("kind", "compact") == "compact"]
-    return Snapshot(registry, files, releases, runs)
+    return Snapshot(registry, files, releases, runs, exclude.exclusions(store))
 
 
 def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
@@ -88,6 +92,8 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
     parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": [], "features": []}
     for id, files in (snapshot.files or {NONE.id: []}).items():
         source = _Source(connection, snapshot.registry.get(id, NONE), files, types, None if private else salt)
+        if kept_out := exclude.condition(snapshot.excluded, id):
+            source.relation = f"(SELECT * FROM {source.relation} WHERE NOT ({kept_out}))"
         parts["sessions"].append(_select(source.sessions(), source.relation))
         parts["events"].append(_items(source, "events"))
         parts["spans"].append(_items(source, "spans"))

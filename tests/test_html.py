@@ -291,3 +291,5 @@ def test_a_page_says_how_fresh_it_is() -> None:
     built = datetime(2026, 1, 2, 3, 4)
     assert "No data has been compacted yet." in html.freshness(None, built)
     assert 'Data of <time datetime="2026-01-01T00:00:00Z">' in html.freshness(datetime(2026, 1, 1, tzinfo=UTC), built)
+    said = html.freshness(built, built, [(datetime(2026, 1, 2, 3), datetime(2026, 1, 2, 4))])
+    assert "left out is what came in from <time" in said and "2026-01-02 03:00 UTC</time> to <time" in said
