@@ -157,11 +157,11 @@ def _empty(all_series: Sequence[Series]) -> Iterator[Fault]:
             )
 
 
-def annotations(found: Checked) -> Iterator[str]:
+def annotations(found: Checked, title: str = "abaculus check") -> Iterator[str]:
     """Workflow commands that put each fault beside its line in a pull request."""
     for kind, faults in (("error", found.faults), ("warning", found.warnings)):
         for fault in faults:
-            place = {"file": fault.file, "line": fault.line, "col": fault.column, "title": "abaculus check"}
+            place = {"file": fault.file, "line": fault.line, "col": fault.column, "title": title}
             marks = ",".join(f"{key}={_escaped(str(value), ':,')}" for key, value in place.items() if value is not None)
             yield f"::{kind} {marks}::{_escaped(fault.message)}"
 

@@ -67,6 +67,7 @@ def tell(entry: Entry) -> None:
 def run_build(bucket: str, out: Path | None) -> Path:
     """Builds the site with its progress; ends with exit code 1 and every fault of every page."""
     from reports.assets import small_bundle
+    from reports.check import Checked, annotations
     from reports.plugin import BuildError, build
 
     load_registry()
@@ -74,6 +75,9 @@ def run_build(bucket: str, out: Path | None) -> Path:
         with progress("Building the site"):
             site = build(bucket, out)
     except BuildError as error:
+        if in_workflow():
+            for line in annotations(Checked(0, 0, list(error.faults), []), "abaculus build"):
+                click.echo(line, err=True)
         say.print(str(error), soft_wrap=True)
         fail("the site was not built; mend what is named above")
     if small_bundle() is None:

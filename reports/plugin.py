@@ -46,7 +46,11 @@ PRIVATE = (
 
 
 class BuildError(Exception):
-    """A site that was not built; every fault of every page, a line each."""
+    """A site that was not built, and why; `faults` are those of its pages, which the message names, too."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
 
 
 class AbaculusConfig(Config):  # type: ignore[no-untyped-call]
@@ -195,6 +199,7 @@ def build(bucket: str, out: Path | None) -> Path:
     logger = logging.getLogger("mkdocs")
     handler = _Collected()
     logger.addHandler(handler)
+    plugin: Any = None
     try:
         place = (out or Path(load_config("mkdocs.yml").site_dir)).absolute()
         if place.exists() and not (place.is_dir() and ((place / STAMP).is_file() or not any(place.iterdir()))):
@@ -203,13 +208,17 @@ def build(bucket: str, out: Path | None) -> Path:
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as beside:
             config = load_config("mkdocs.yml", strict=True, site_dir=f"{beside}/new")
             with suppress(KeyError):
-                config.plugins["abaculus"].config.bucket = bucket
+                plugin = config.plugins["abaculus"]
+                plugin.config.bucket = bucket
             mkdocs_build(config)
             if place.exists():
                 place.rename(f"{beside}/old")
             Path(config.site_dir).rename(place)
     except (Abort, ConfigurationError, PluginError) as error:
-        raise BuildError("\n".join(dict.fromkeys([*handler.messages, str(error)]))) from None
+        # Its last word only says that it ends; a page's faults are among the messages.
+        said = [one for one in (*handler.messages, str(error)) if not one.startswith("Aborted with")]
+        site = getattr(plugin, "site", None)
+        raise BuildError("\n".join(dict.fromkeys(said)) or str(error), site.faults if site else ()) from None
     finally:
         logger.removeHandler(handler)
     return place

@@ -3,7 +3,9 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from reports.cli import main
 from reports.plugin import BuildError, build
 from tests.sites import fill, project, runs
 
@@ -79,6 +81,30 @@ def test_all_faults_of_all_pages_stop_the_build_before_anything_is_written(
     assert places == ["site/a.md:9:4", "site/a.md:17:3", "site/sub/b.md:4", "site/sub/b.md:6:4"]
     assert 'site/a.md:9:4: column "shel" not found; did you mean "shell"?' in said
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_build_in_a_workflow_puts_each_fault_beside_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = CHART.replace("x: shell", "x: shel")
+    project(tmp_path, {"index.md": f"# Notes\n\n[a](nowhere.md)\n\n{broken}", "a.md": broken.replace("bar", "br")})
+    fill(tmp_path / "bucket", runs(1, 12, shellName="fish"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
+    for in_workflow in (True, False):
+        if in_workflow:
+            monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        else:
+            monkeypatch.delenv("GITHUB_ACTIONS")
+        done = CliRunner().invoke(main, ["build", "--bucket", str(tmp_path / "bucket")])
+        assert done.exit_code == 1
+        beside = [line for line in done.stderr.splitlines() if line.startswith("::")]
+        assert len(beside) == 2 * in_workflow
+        if in_workflow:
+            assert beside[0].startswith("::error file=site/index.md,line=8,col=4,title=abaculus build::column")
+            assert beside[1].startswith("::error file=site/a.md,line=2,col=7,title=abaculus build::type: ")
+        # What is wrong with links is said with them, and nothing twice.
+        assert done.stderr.count("nowhere.md") == 1
+        assert done.stderr.count("site/index.md:8:4: ") == 1
+        assert "Aborted" not in done.stderr
 
 
 def test_a_site_that_was_there_stays_when_a_build_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
