@@ -61,6 +61,7 @@ def compact(
                 faults.append(str(error))
         for id in registry:
             _upkeep(store, bucket, registry[id], started, entry)
+        upkeep.books(store, bucket, registry, started)
         upkeep.expire_quarantine(store, started)
         if faults:
             raise table.TableError("\n".join(faults))
@@ -78,9 +79,9 @@ def _upkeep(store: ObjectStore, bucket: str, application: Application, now: date
     if handle is None:
         return
     with suppress(table.Overtaken):  # the writer that was faster, or the next run, does it
-        if expired := upkeep.expire(handle, application, now):
+        if expired := upkeep.expire(handle, application, now, entry.run):
             entry.applications.setdefault(application.id, Counts()).expired = expired
-        upkeep.tidy(store, bucket, application.id, handle)
+        upkeep.tidy(store, bucket, application.id, handle, now)
 
 
 def _application(

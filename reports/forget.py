@@ -66,7 +66,7 @@ def forget(
     tables = sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found)
     for id in tables:
         progress(f"table of {id}")
-        removed = _rows(bucket, id, digests)
+        removed = _rows(bucket, id, digests, entry.run)
         if removed is not None:
             result.rows[id] = removed
             entry.applications[id] = ledger.Counts(removed=removed)
@@ -82,7 +82,7 @@ def forget(
     return result
 
 
-def _rows(bucket: str, application: str, digests: list[str]) -> int | None:
+def _rows(bucket: str, application: str, digests: list[str], run: str) -> int | None:
     """How many rows were removed; None where there is no table."""
     total = 0
     for at in range(0, len(digests), AT_ONCE):
@@ -94,7 +94,8 @@ def _rows(bucket: str, application: str, digests: list[str]) -> int | None:
             if handle is None:
                 return None
             try:
-                total += table.remove(handle, condition, table.sequence(handle) + 1, {"forgotten": "true"})
+                note = {"run": run, "forgotten": "true"}
+                total += table.remove(handle, condition, table.sequence(handle) + 1, note)
                 break
             except table.Overtaken:
                 continue

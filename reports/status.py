@@ -126,8 +126,8 @@ def _verdict(found: Status, registry: Mapping[str, Application], now: datetime) 
 def verify(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) -> list[str]:
     """Counts everything again and says what does not add up; nothing when all does. Reads every table file."""
     faults: list[str] = []
-    entries = list(ledger.entries(store))
-    known = {entry["run"] for entry in entries}
+    entries = ledger.entries(store)
+    summed = max((entry["run"] for entry in entries if entry["kind"] == "sum"), default="")
     for id in registry:
         handle = table.load(bucket, id)
         counts = [entry["applications"][id] for entry in entries if id in entry["applications"]]
@@ -136,8 +136,11 @@ def verify(store: ObjectStore, bucket: str, registry: Mapping[str, Application])
             if booked:
                 faults.append(f"{id}: the ledger has {booked} sessions, but there is no table; restore tables/{id}/")
             continue
-        # A run that was killed has no entry; what it stored is in the table's log, as long as that goes back.
-        booked += sum(int(one["stored"]) for one in handle.history() if one.get("run", "") not in {"", *known})
+        # A run that was killed has no entry; what it did is in the table's log, and gets one before that forgets.
+        known = {entry["run"] for entry in entries if id in entry["applications"]}
+        for run, one in ledger.told(handle.history()).items():
+            if run > summed and run not in known:
+                booked += one.stored - one.expired - one.removed
         files = table.files(handle)
         sizes = {meta["path"]: meta["size"] for page in store.list(f"tables/{id}/") for meta in page}
         keys = [(f"tables/{id}/{file.path}", file.bytes) for file in files]

@@ -1,21 +1,21 @@
 """What keeps a bucket small: old rows expire, small files are merged, what nothing refers to any more is deleted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from deltalake import DeltaTable
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
-from reports import table
+from reports import ledger, table
 from reports.duck import open_duckdb
 from reports.mirror import mirror
 
-__all__ = ["expire", "expire_quarantine", "merge", "tidy"]
+__all__ = ["books", "expire", "expire_quarantine", "merge", "tidy"]
 
 # A month is merged when it has so many files that are not large yet.
-SMALL_FILES = 10
+SMALL_FILES = 32
 BATCH = 20_000
 # A run reads the log from the last checkpoint on.
 COMMITS = 20
@@ -26,16 +26,16 @@ KEEP_QUARANTINE = timedelta(days=30)
 SLACK = timedelta(days=1)
 
 
-def expire(handle: DeltaTable, application: Application, now: datetime) -> int:
+def expire(handle: DeltaTable, application: Application, now: datetime, run: str) -> int:
     """Removes sessions that are older than the application's `retention_days`; gives how many."""
     limit = now - timedelta(days=application.retention_days)
     if not any(file.first and file.first < limit - SLACK for file in table.files(handle)):
         return 0
     condition = f"start_time < '{limit.isoformat()}'"
-    return table.remove(handle, condition, table.sequence(handle) + 1, {"expired": "retention_days"})
+    return table.remove(handle, condition, table.sequence(handle) + 1, {"run": run, "expired": "retention_days"})
 
 
-def tidy(store: ObjectStore, bucket: str, application: str, handle: DeltaTable) -> None:
+def tidy(store: ObjectStore, bucket: str, application: str, handle: DeltaTable, now: datetime) -> None:
     """Merges small files and deletes old ones, where there are enough of them. Raises `table.Overtaken`."""
     months: dict[str, list[table.TableFile]] = {}
     for file in table.files(handle):
@@ -47,6 +47,8 @@ def tidy(store: ObjectStore, bucket: str, application: str, handle: DeltaTable) 
             merge(store, bucket, application, handle, month)
     table.vacuum(handle, int(KEEP_FILES.total_seconds() // 3600))
     if handle.version() - _checkpoint(store, application) >= COMMITS:
+        # What the log is about to forget.
+        ledger.adopt(store, application, handle.history(), now)
         handle.create_checkpoint()
         handle.cleanup_metadata()
 
@@ -74,6 +76,16 @@ def _checkpoint(store: ObjectStore, application: str) -> int:
     except FileNotFoundError:
         return 0
     return int(found["version"])
+
+
+def books(store: ObjectStore, bucket: str, applications: Iterable[str], now: datetime) -> None:
+    """Adds up old ledger entries, where there are enough of them."""
+    if not ledger.foldable(store, now):
+        return
+    for id in applications:
+        if (handle := table.load(bucket, id)) is not None:
+            ledger.adopt(store, id, handle.history(), now)
+    ledger.fold(store, now)
 
 
 def expire_quarantine(store: ObjectStore, now: datetime) -> int:

@@ -82,10 +82,10 @@ def test_a_month_that_is_large_is_merged_more_rarely(
     before = len(parquet(bucket))
     handle = table.load(bucket, "notes")
     assert handle is not None and before == 2
-    upkeep.tidy(store, bucket, "notes", handle)
+    upkeep.tidy(store, bucket, "notes", handle, NOW)
     assert handle.version() == 2
     monkeypatch.setattr(upkeep, "SMALL_FILES", 0)
-    upkeep.tidy(store, bucket, "notes", handle)
+    upkeep.tidy(store, bucket, "notes", handle, NOW)
     assert handle.version() == 3
     assert len(rows(bucket)) == 2
 
