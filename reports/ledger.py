@@ -97,18 +97,18 @@ def fold(store: ObjectStore, now: datetime) -> None:
     """
     names = _names(store)
     old = _old(names, now)
-    if not old:
-        return
-    try:
-        total = _total(_get(store, [name for name in _current(names) if name in old or name.startswith(SUM)]))
-    except FileNotFoundError:  # another run is at it
-        return
-    until = SUM + old[-1].removeprefix(PREFIX)
-    store.put(until, json.dumps(asdict(total), indent=1).encode())
-    for name in reversed(names):  # the earlier sum first: while entries are left, the next run ends this
-        if name in old or (name.startswith(SUM) and name < until):
-            with suppress(FileNotFoundError):
-                store.delete(name)
+    sums = [name for name in names if name.startswith(SUM)]
+    added = [name for name in _current(names) if name in old]
+    if added:
+        try:
+            total = _total(_get(store, sums[-1:] + added))
+        except FileNotFoundError:  # another run is at it
+            return
+        store.put(SUM + added[-1].removeprefix(PREFIX), json.dumps(asdict(total), indent=1).encode())
+    # All that the last sum stands for, also where a run was stopped before it could.
+    for name in old + (sums if added else sums[:-1]):
+        with suppress(FileNotFoundError):
+            store.delete(name)
 
 
 def told(commits: Iterable[Mapping[str, Any]], before: datetime | None = None) -> dict[str, Counts]:
