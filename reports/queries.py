@@ -71,14 +71,16 @@ class Queries:
         return VIEWS | {name: query.unit for name, query in self.named.items()} | tables
 
     def add(self, given: str, content: str) -> None:
-        """A named query becomes a view that later blocks of the page can read. Raises `QueryError`."""
+        """A named query becomes a table that later blocks of the page can read. Raises `QueryError`.
+
+        Not a view: one chart reads its query a dozen times, and what joins or groups would be made anew each time.
+        """
         name = self._free(given, "query")
         # Blank lines before it stay, so that lines count from the fence.
         sql = content.rstrip().rstrip(";")
         try:
             unit = check(self.cursor, sql, self.relations)
-            self.cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
-            self.cursor.execute(f"SELECT * FROM {quote(name)} LIMIT 0").fetchall()
+            self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS {sql}")
         except duckdb.Error as error:
             raise explain(error, sql, values=False) from None
         self.named[name] = _Query(sql, unit)

@@ -191,7 +191,7 @@ def test_a_value_that_breaks_a_query_is_not_in_the_log(site: Site) -> None:
         "```sql a\nSELECT user_id, shell::INTEGER AS n FROM sessions\n```\n"
         "```yaml chart\ntype: number\ndata: a\ny: sum(n)\n```\n",
     )
-    assert found == ["site/page.md:6: a value in the data does not fit (conversion); use TRY_CAST, or filter it out"]
+    assert found == ["site/page.md:2:22: a value in the data does not fit (conversion); use TRY_CAST, or filter it out"]
 
 
 def test_no_query_takes_the_place_of_a_table_of_the_build(tmp_path: Path) -> None:
