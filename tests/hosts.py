@@ -243,7 +243,7 @@ def proxy(upstream: str = "http://127.0.0.1:9") -> Iterator[Proxy]:
             pass  # clients that are killed are what is tested
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         made.url = f"http://127.0.0.1:{server.server_port}"
         try:

@@ -174,9 +174,10 @@ class Upload:
             return  # deleted meanwhile by `telemetry off`, or there is no room: a later run looks again
         state.log(self.directory, f"refused  {id}  {why}")
         self.counts["refused"] += 1
-        kept = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(aside))
-        for _, path in kept[: -2 * ASIDE]:
-            state.remove(path)
+        answers = [entry for entry in os.scandir(aside) if entry.name.endswith(".answer")]
+        for entry in sorted(answers, key=lambda one: one.stat().st_mtime_ns)[:-ASIDE]:
+            state.remove(entry.path)
+            state.remove(entry.path.removesuffix(".answer") + ".json")
 
     def _retire(self, message: str) -> None:
         state.log(self.directory, f"410  {message}; nothing is recorded or sent any more")

@@ -1,0 +1,521 @@
+"""What waits is sent to the real function, with faults between; every session counts once."""
+
+import http.server
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abaculus import consent, detach, queue, state, upload
+from abaculus.session import moment
+from ingest.bucket import open_bucket
+from reports.compact import compact
+from tests.buckets import rows
+from tests.hosts import APPLICATION, CLIENT, Home, Proxy, function, proxy, resets, respond, says, stalls, stored
+
+DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    with function(tmp_path_factory.mktemp("function")) as found:
+        yield found
+
+
+@pytest.fixture
+def between(served: tuple[str, Path]) -> Iterator[Proxy]:
+    with proxy(served[0]) as made:
+        yield made
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> str:
+    (tmp_path / "queue").mkdir()
+    return str(tmp_path)
+
+
+def put(directory: str, days_ago: float = 0, **members: Any) -> str:
+    """Queues a session; its id."""
+    id = state.new_id()
+    began = time.time_ns() - int(days_ago * DAY * 1e9)
+    session = {"sessionId": id, "userId": state.new_id(), "applicationId": "my-tool", "applicationVersion": "1.4.0",
+               "sessionStartTime": moment(began), "sessionEndTime": moment(began)} | members  # fmt: skip
+    queue._put(directory, id, json.dumps(session).encode(), began // 1_000_000, [])
+    return id
+
+
+def send(directory: str, url: str, leave: str = "") -> upload.Upload:
+    made = upload.Upload(directory, url, leave)
+    made.run()
+    return made
+
+
+def waiting(directory: str) -> set[str]:
+    return {queue.session_id(name) for name in queue.names(directory)}
+
+
+def arrived(served: tuple[str, Path]) -> list[str]:
+    return [session["sessionId"] for session in stored(served[1])]
+
+
+# Through the tool
+
+
+def test_a_later_run_sends_what_an_earlier_one_left(tmp_path: Path, served: tuple[str, Path]) -> None:
+    home = Home(tmp_path, served[0], MY_TOOL_TELEMETRY="1")
+    home.run("work", "--count", "1")
+    time.sleep(0.3)
+    (first,) = home.queued()
+    assert first["sessionId"] not in arrived(served), "nothing is sent by the run itself"
+    home.run("work", "--count", "2")
+    home.until(lambda: len(home.queued()) == 1)
+    assert home.queued()[0]["attributes"]["count"] == 2, "nor by the process that it starts"
+    assert arrived(served).count(first["sessionId"]) == 1
+    (kept,) = [session for session in stored(served[1]) if session["sessionId"] == first["sessionId"]]
+    assert kept["undeclared"] == []
+    assert kept["attributes"] == first["attributes"]
+    assert f"201  {first['sessionId']}" in home.log()
+
+
+def test_the_next_session_tells_what_became_of_the_upload(tmp_path: Path, served: tuple[str, Path]) -> None:
+    home = Home(tmp_path, served[0], MY_TOOL_TELEMETRY="1")
+    for _ in range(2):
+        home.run("work")
+    home.until(lambda: (home.state / "tally").exists())
+    home.run("work")
+    *_, last = home.queued()
+    (report,) = [event for event in last["events"] if event["type"] == "TelemetryReport"]
+    assert report["attributes"] == {"sent": 1, "failed": 0, "refused": 0, "givenUp": 0, "dropped": 0, "stopped": 0}
+
+
+def test_in_ci_a_session_is_sent_at_once(tmp_path: Path, served: tuple[str, Path]) -> None:
+    home = Home(tmp_path, served[0], MY_TOOL_TELEMETRY="1", CI="true", GITHUB_ACTIONS="true")
+    ran = home.run("work", "--count", "77")
+    assert ran.seen == (0, "worked 77\n", "")
+    assert home.queued() == []
+    (session,) = [session for session in stored(served[1]) if session["attributes"].get("count") == 77]
+    assert session["attributes"]["ciSystem"] == "GitHub Actions"
+
+
+def test_in_ci_nothing_is_waited_for_longer_than_two_seconds(tmp_path: Path, between: Proxy) -> None:
+    between.fault = stalls
+    home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1", CI="true")
+    ran = home.run("work")
+    assert ran.seen == (0, "worked 1\n", "")
+    assert 1.9 < ran.seconds < 4
+    assert len(home.queued()) == 1
+
+
+def test_of_eight_runs_at_once_one_starts_an_upload(tmp_path: Path, between: Proxy) -> None:
+    home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1")
+    home.run("work")
+    between.fault = lambda handler, body: bool(time.sleep(1.5))
+    runs = [home.start("work") for _ in range(8)]
+    assert [run.communicate(timeout=30)[0] for run in runs] == ["worked 1\n"] * 8
+    home.until(lambda: len(between.bodies) >= 1 and "201" in home.log())
+    assert len(between.bodies) == 1
+    assert len({session["userId"] for session in home.queued()}) == 1
+
+
+def test_the_process_holds_nothing_of_the_tools(tmp_path: Path, between: Proxy) -> None:
+    between.fault = stalls
+    home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1", SECRET="x")
+    home.run("work")
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    with subprocess.Popen(
+        [sys.executable, str(CLIENT.parent.parent / "tests" / "host.py"), "work"], cwd=home.project,
+        env=home.environment, pass_fds=[writer], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as run:  # fmt: skip
+        os.close(writer)
+        assert run.stdout is not None
+        # Each would stay open as long as the process that uploads, had it taken them along.
+        assert run.stdout.read() == b"worked 1\n"
+        assert os.read(reader, 1) == b""
+    os.close(reader)
+    home.until(lambda: len(between.bodies) == 1)
+    (child,) = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(home.state).encode() in read(one)]
+    process = child.parent
+    assert set(read(process / "environ").decode().rstrip("\0").split("\0")) <= {
+        f"LD_LIBRARY_PATH={os.environ.get('LD_LIBRARY_PATH')}", "",
+    }  # fmt: skip
+    stat = read(process / "stat").decode().rpartition(")")[2].split()
+    assert stat[3] == process.name, "it leads a session of its own"
+    assert (process / "cwd").readlink() == Path("/")
+    open_files = {str(one.readlink()) for one in (process / "fd").iterdir()}
+    assert {name for name in open_files if not name.startswith(("socket:", "anon_inode:"))} == {
+        "/dev/null", str(home.state / "lock"),
+    }  # fmt: skip
+    os.kill(int(process.name), signal.SIGKILL)
+    # What a killed process held is free: the next run sends.
+    between.fault = lambda handler, body: False
+    home.until(lambda: detach_free(home))
+    home.run("work")
+    home.until(lambda: home.log().count("201") == 2)
+
+
+def detach_free(home: Home) -> bool:
+    held = detach.lock(str(home.state))
+    if held is not None:
+        os.close(held)
+    return held is not None
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+# What each answer does
+
+
+def test_sessions_go_in_compressed_batches_and_are_removed_when_stored(
+    directory: str, between: Proxy, served: tuple[str, Path]
+) -> None:
+    ids = {put(directory) for _ in range(250)}
+    made = send(directory, between.url)
+    assert waiting(directory) == set()
+    assert made.counts["sent"] == 250
+    assert sorted(map(len, between.sent)) == [50, 100, 100]
+    assert ids <= set(arrived(served))
+    assert sum(map(len, between.bodies)) < 250 * 150
+
+
+def test_a_repeat_is_answered_and_removed(directory: str, served: tuple[str, Path]) -> None:
+    put(directory)
+    (name,) = queue.names(directory)
+    data = Path(queue.path(directory, name)).read_bytes()
+    for _ in range(2):
+        Path(queue.path(directory, name)).write_bytes(data)
+        assert send(directory, served[0]).counts["sent"] == 1
+    assert [line.split()[1] for line in Path(directory, "log").read_text().splitlines()] == ["201", "304"]
+
+
+def test_what_is_refused_is_set_aside_with_the_answer_and_the_rest_is_sent(
+    directory: str, served: tuple[str, Path]
+) -> None:
+    good, bad = put(directory), put(directory, applicationVersion="x")
+    made = send(directory, served[0])
+    assert waiting(directory) == set()
+    assert (made.counts["sent"], made.counts["refused"]) == (1, 1)
+    assert good in arrived(served)
+    aside = Path(directory, "aside")
+    assert json.loads((aside / f"{bad}.json").read_bytes())["sessionId"] == bad
+    assert "applicationVersion must be a valid version" in (aside / f"{bad}.answer").read_text()
+
+
+def test_no_more_than_fifty_refused_sessions_are_kept(directory: str, served: tuple[str, Path]) -> None:
+    for _ in range(60):
+        put(directory, applicationVersion="x")
+    assert send(directory, served[0]).counts["refused"] == 60
+    assert len(list(Path(directory, "aside").glob("*.json"))) == 50
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"sessionId":', b"\0" * 100, b"[]", b"{}", b"1", b"[" * 100_000, b"\xff\n"])
+def test_a_file_that_a_power_cut_tore_holds_nobody_up(directory: str, served: tuple[str, Path], torn: bytes) -> None:
+    put(directory)
+    (name,) = queue.names(directory)
+    Path(queue.path(directory, name)).write_bytes(torn)
+    whole = put(directory)
+    made = send(directory, served[0])
+    assert (made.counts["sent"], made.counts["refused"]) == (1, 1)
+    assert whole in arrived(served)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [resets, says(500), says(502, b"<html>"), says(404), says(401), says(204), says(200, b"<html>hotel</html>"),
+     says(200, b'{"results": []}'), says(200, b"[]"),
+     says(200, b'{"results": [{"line": 1, "sessionId": "x", "status": 201}]}'),
+     says(200, b'{"results": 7}'), says(200, b"[" * 100_000)],
+)  # fmt: skip
+def test_without_a_proper_answer_all_is_kept_and_five_failures_end_it(directory: str, fault: Any) -> None:
+    ids = {put(directory) for _ in range(20)}
+    with proxy() as broken:
+        broken.fault = fault
+        made = send(directory, broken.url)
+        assert len(broken.bodies) == 5
+    assert waiting(directory) == ids
+    assert {name: number for name, number in made.counts.items() if number} == {"failed": 20, "stopped": 1}
+    assert queue.tell(Path(directory, "tally").read_text()) == made.counts
+
+
+def test_no_server_at_all_keeps_all(directory: str) -> None:
+    ids = {put(directory), put(directory)}
+    made = send(directory, "http://127.0.0.1:9")
+    assert waiting(directory) == ids
+    assert "Connection refused" in made.said
+    assert made.counts["failed"] == 2
+
+
+def test_a_server_that_never_answers_is_given_up_on(
+    directory: str, between: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "PATIENCE", 0.2)
+    between.fault = stalls
+    put(directory)
+    began = time.monotonic()
+    made = send(directory, between.url)
+    assert (made.counts["failed"], time.monotonic() - began < 3) == (1, True)
+
+
+def test_redirects_are_not_followed(directory: str, served: tuple[str, Path]) -> None:
+    id = put(directory)
+    with proxy() as elsewhere:
+        for status in (301, 302, 307, 308):
+            elsewhere.fault = says(status, Location=f"{served[0]}/v1/sessions")
+            send(directory, elsewhere.url)
+    assert waiting(directory) == {id}
+    assert id not in arrived(served)
+
+
+def test_one_session_that_breaks_every_request_does_not_block_the_others(directory: str, between: Proxy) -> None:
+    ids = {put(directory) for _ in range(30)}
+    bad = random.choice(sorted(ids)).encode()
+
+    def filter(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> bool:
+        if any(session["sessionId"] == bad.decode() for session in between.sent[-1]):
+            return resets(handler, body)
+        return False
+
+    between.fault = filter
+    for _ in range(10):
+        send(directory, between.url)
+    assert waiting(directory) == {bad.decode()}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_a_server_that_asks_to_wait_is_left_alone_for_so_long(
+    tmp_path: Path, between: Proxy, status: int, form: str
+) -> None:
+    later = datetime.fromtimestamp(time.time() + 3, UTC)
+    wanted = "3" if form == "seconds" else later.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    between.fault = says(status, b"{}", Retry_After=wanted)
+    home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1")
+    for _ in range(2):
+        home.run("work")
+    home.until(lambda: f"failed  1 sessions: {status}" in home.log())
+    between.fault = lambda handler, body: False
+    home.run("work")
+    assert home.run("telemetry", "flush").code == 1
+    assert len(between.bodies) == 1, "nothing was sent meanwhile"
+    time.sleep(3.1)
+    home.run("work")
+    home.until(lambda: len(home.queued()) == 1)
+
+
+@pytest.mark.parametrize("wanted", ["", "soon", "-1", "99999999999999999999", "Thu, 99 Foo", "\u0663"])
+def test_nonsense_is_no_time_to_wait(directory: str, wanted: str) -> None:
+    put(directory)
+    with proxy() as broken:
+        broken.fault = says(503, Retry_After=wanted.encode().decode("latin-1"))
+        send(directory, broken.url)
+    assert detach.pause(directory) <= DAY
+    assert len(waiting(directory)) == 1
+
+
+def test_a_retired_application_stops_for_good(tmp_path: Path, between: Proxy) -> None:
+    between.fault = says(410, b'{"message": "application \'my-tool\' is retired and takes no more sessions"}')
+    home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1")
+    for _ in range(2):
+        home.run("work")
+    home.until(lambda: "410" in home.log())
+    home.until(lambda: home.queued() == [])
+    before = home.files()
+    assert home.run("work").seen == (0, "worked 1\n", "")
+    assert home.files() == before
+    assert len(between.bodies) == 1
+    assert "the server takes no more sessions of this tool" in home.run("telemetry").out
+
+
+def test_after_thirty_days_of_failure_a_session_is_given_up(directory: str) -> None:
+    young = put(directory, days_ago=29)
+    put(directory, days_ago=31)
+    made = send(directory, "http://127.0.0.1:9")
+    assert waiting(directory) == {young}
+    assert (made.counts["failed"], made.counts["givenUp"]) == (1, 1)
+
+
+def test_a_session_that_is_old_is_tried_once_more(directory: str, served: tuple[str, Path]) -> None:
+    id = put(directory, days_ago=60)  # or the clock was wrong, now or then
+    assert send(directory, served[0]).counts["sent"] == 1
+    assert id in arrived(served)
+
+
+# Nothing twice, nothing lost
+
+KILLED = """
+import os, sys
+sys.path.insert(0, {client!r})
+from abaculus import detach, upload
+def audit(event, arguments):
+    global steps
+    if event in ("open", "os.remove", "os.rename", "socket.connect", "os.listdir", "os.scandir"):
+        if {directory!r} in str(arguments) or event == "socket.connect":
+            steps += 1
+            if steps == {step}:
+                os.kill(os.getpid(), 9)
+steps = 0
+sys.addaudithook(audit)
+upload.Upload({directory!r}, {url!r}).run()
+"""
+
+
+def test_a_kill_at_any_step_loses_nothing_and_counts_nothing_twice(tmp_path: Path, served: tuple[str, Path]) -> None:
+    ids = set()
+    for step in range(1, 100):
+        directory = str(tmp_path / "home" / str(step))
+        Path(directory, "queue").mkdir(parents=True)
+        ids |= (mine := {put(directory) for _ in range(3)})
+        code = KILLED.format(client=str(CLIENT), directory=directory, url=served[0], step=step)
+        killed = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True)
+        if killed.returncode == 0:
+            assert waiting(directory) == set()
+            break
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert waiting(directory) | set(arrived(served)) >= mine, f"lost at step {step}"
+        send(directory, served[0])
+        assert waiting(directory) == set()
+    assert 8 < step < 99
+    compact(open_bucket(str(served[1])), str(served[1]), {"my-tool": APPLICATION})
+    counted = [row["session_id"] for row in rows(str(served[1]), "my-tool")]
+    assert len(counted) == len(set(counted))
+    assert ids <= set(counted)
+
+
+def test_a_kill_between_the_answer_and_the_deletion_sends_the_same_session_again(
+    tmp_path: Path, between: Proxy, served: tuple[str, Path]
+) -> None:
+    home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1")
+    home.run("work")
+    (first,) = home.queued()
+
+    def kill() -> None:
+        for one in Path("/proc").glob("[0-9]*/cmdline"):
+            if str(home.state).encode() in read(one):
+                os.kill(int(one.parent.name), signal.SIGKILL)
+
+    between.after = kill
+    home.run("work")
+    home.until(lambda: first["sessionId"] in arrived(served))
+    assert first in home.queued()
+    between.after = lambda: None
+    assert home.run("telemetry", "flush").code == 0
+    assert home.queued() == []
+    assert home.log().count(first["sessionId"]) == 1
+    assert [session for request in between.sent for session in request].count(first) == 2
+
+
+def test_two_uploads_at_once_count_nothing_twice(directory: str, served: tuple[str, Path]) -> None:
+    ids = {put(directory) for _ in range(50)}
+    threads = [threading.Thread(target=send, args=(directory, served[0])) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert waiting(directory) == set()
+    assert ids <= set(arrived(served))
+
+
+def test_a_full_disk_does_not_keep_what_was_stored_from_being_removed(
+    directory: str, served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(directory)
+    put(directory, applicationVersion="x")
+    real = os.open
+
+    def full(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(28, "No space left on device")
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", full)
+    send(directory, served[0])
+    assert len(queue.names(directory)) == 1  # the refused one, which cannot be set aside
+
+
+# The network
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(directory: str, tmp_path: Path) -> None:
+    import ssl
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            respond(self, 503, b"reached", {})
+
+        def log_message(self, *_: object) -> None: ...
+
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None: ...
+
+    put(directory)
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://localhost:{server.server_port}"
+        assert "CERTIFICATE_VERIFY_FAILED" in send(directory, url).said
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSL_CERT_FILE", str(certificate))
+            patch.setenv("no_proxy", "*")
+            assert "503 reached" in send(directory, url).said
+        server.shutdown()
+
+
+def test_the_systems_proxy_is_asked_to_connect_and_sees_no_session(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(directory)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        seen: list[bytes] = []
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            seen.append(connection.recv(4096))
+            connection.close()
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        made = upload.Upload(directory, "https://telemetry.invalid")
+        made.failures = upload.FAILURES - 1
+        made.run()
+        thread.join()
+    assert seen[0].startswith(b"CONNECT telemetry.invalid:443 ")
+    assert b"sessionId" not in seen[0]
+    assert len(waiting(directory)) == 1
+
+
+def test_what_is_said_no_to_during_an_upload_is_not_sent_any_more(directory: str, between: Proxy) -> None:
+    for _ in range(150):
+        put(directory)
+    between.after = lambda: consent.remember(directory, "denied")
+    made = send(directory, between.url)
+    assert len(between.bodies) == 1
+    assert made.counts["failed"] == 0
