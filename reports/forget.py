@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from obstore.store import ObjectStore
 
 from reports import ledger, mirror, table
+from reports.kept import keeps_versions
 
 __all__ = ["ForgetError", "Forgotten", "forget"]
 
@@ -35,7 +36,8 @@ class ForgetError(Exception):
 class Forgotten:
     """What was removed: rows by application, raw sessions, quarantined objects, and old or unfinished table files.
 
-    `unreadable` are raw and quarantined objects that do not unpack, so that nobody can tell who is in them.
+    `unreadable` are raw and quarantined objects that do not unpack, so that nobody can tell who is in them. With
+    `versions_kept`, the bucket has versioning on, and still has all of it.
     """
 
     people: int
@@ -44,6 +46,7 @@ class Forgotten:
     quarantined: int = 0
     old_files: int = 0
     unreadable: list[str] = field(default_factory=list)
+    versions_kept: bool = False
 
 
 def forget(
@@ -79,6 +82,7 @@ def forget(
     for id in tables:
         progress(f"old files of {id}")
         _old_files(store, bucket, id, people, result)
+    result.versions_kept = keeps_versions(store)
     return result
 
 

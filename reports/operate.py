@@ -113,7 +113,14 @@ def forget(bucket: str, files: tuple[Any, ...], as_json: bool, users: tuple[str,
         say.print(f"{len(result.unreadable)} objects cannot be read, so nobody knows who is in them:", soft_wrap=True)
         for key in [] if in_workflow() else result.unreadable:
             say.print(f"  {inert(key, 300)}", soft_wrap=True)
-    say.print("If versioning or soft delete is on for this bucket, the cloud still keeps the bytes: switch them off.")
+    if result.versions_kept:
+        say.print(
+            "This bucket has versioning on and still keeps every byte: switch it off, delete the old versions (with a "
+            "lifecycle rule, or in the cloud's console), and run this again.",
+            soft_wrap=True,
+        )
+    elif not bucket.startswith("file:") and "://" in bucket:
+        say.print("If soft delete is on for this bucket, the cloud keeps the bytes for its time: switch it off.")
 
 
 @click.command()

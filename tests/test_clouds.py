@@ -157,6 +157,7 @@ def test_of_a_forgotten_person_nothing_is_left(bucket: str, store: ObjectStore) 
     put(bucket, session(11, user=1, start=datetime.now(UTC)), session(12, user=2, start=datetime.now(UTC)))
     assert any(gone.encode() in text for _, text in texts(store))
     result = forget(store, bucket, [gone])
+    assert not result.versions_kept
     assert (result.rows, result.raw_sessions) == ({"notes": 1}, 1)
     put(bucket, session(13, user=1, start=datetime.now(UTC)))
     assert stored(store, bucket) == 1
