@@ -44,6 +44,7 @@ ONLY = {
     "bars": ("bar",),
     "interval": ("line", "bar", "table", "number"),
     "annotate": ("line", "area", "share", "bar", "band"),
+    "filter": tuple(kind for kind in TYPES if kind not in ("funnel", "retention")),
 }
 SEVERAL = ("table", "band")
 MOST_STEPS = 12
@@ -99,6 +100,7 @@ class Block:
     interval: bool = False
     expect: tuple[Expectation, ...] = ()
     annotate: str | None = None
+    filter: tuple[str, ...] = ()
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
 
@@ -266,6 +268,7 @@ READERS: dict[str, Any] = {
     "people": _people,
     "expect": _expected,
     "annotate": _name,
+    "filter": _names,
 }
 
 
@@ -311,10 +314,16 @@ def _together(read: dict[str, Any], given: Collection[str], lines: dict[str, int
     if len(read.get("y", ())) > 1 and kind in TYPES and kind not in SEVERAL:
         verb = "shows" if kind in ("number", "funnel", "retention") else "draws"
         fault("y", f"a {kind} {verb} one measure; keep one, or use type: table")
+    filters = [name.lower() for name in read.get("filter", ())]
+    for name in sorted({name for name in filters if filters.count(name) > 1}):
+        fault("filter", f"filter names {name} twice; keep one")
+    shown = [name.lower() for name in (*x, read.get("color", ""), read.get("rows", ""))]
+    for name in [name for name in filters if name in shown]:
+        fault("filter", f"{name} is shown already, each value by itself; remove it from filter")
     if people:
         _measured(kind, read, measures, fault)
     else:
-        for key in ("grain", "limit", "interval"):
+        for key in ("grain", "limit", "interval", "filter"):
             if key in given:
                 fault(key, f"{key} is for rows that are counted, and `people: none` shows them as they are; remove it")
         if kind == "number" and "x" in given:

@@ -98,7 +98,8 @@ def conditions(measures: Sequence[Measure]) -> list[tuple[int, str]]:
 class Counted:
     """One way to cut a relation of people's rows into cells.
 
-    The cells of `fold` join the "Other" of their place: their last key becomes 0 before anything is counted.
+    The cells of `fold` join the "Other" of their place: the last part of their key, which may be shorter than that of
+    a cell, becomes 0 before anything is counted.
     """
 
     def __init__(
@@ -119,21 +120,21 @@ class Counted:
         wanted += [f"{quote(of.column)} AS c{number}" for number, of in enumerate(measures) if of.column]
         self.rows = f"SELECT {', '.join([*wanted, 'user_id'])} FROM {source}"
         if fold:
-            last = self.keys[-1]
+            last = self.keys[len(next(iter(fold))) - 1]
             among, self.labels = self._among(fold)
             self.rows = f"SELECT * REPLACE (CASE WHEN {among} THEN 0 ELSE {last} END AS {last}) FROM ({self.rows})"
 
     def _among(self, keys: Collection[Key]) -> tuple[str, dict[str, Any]]:
         """A condition that a row is in one of these cells, and the parameters with what it needs."""
         start = sum(name.startswith("among") for name in self.labels)
-        names = [f"among{start + number}" for number in range(len(self.axes))]
-        lists = [f"unnest(${name}::{axis.type}[]) AS {name}" for name, axis in zip(names, self.axes, strict=True)]
+        axes = self.axes[: len(next(iter(keys)))]
+        names = [f"among{start + number}" for number in range(len(axes))]
+        lists = [f"unnest(${name}::{axis.type}[]) AS {name}" for name, axis in zip(names, axes, strict=True)]
         # IS NOT DISTINCT FROM would be slow, and a key that is null is never asked for.
         given = {name: [key[number] for key in keys] for number, name in enumerate(names)}
-        return f"({', '.join(self.keys)}) IN (SELECT ({', '.join(names)}) FROM (SELECT {', '.join(lists)}))", {
-            **self.labels,
-            **given,
-        }
+        wanted = ", ".join(self.keys[: len(axes)])
+        among = f"({wanted}) IN (SELECT ({', '.join(names)}) FROM (SELECT {', '.join(lists)}))"
+        return among, {**self.labels, **given}
 
     def _ask(self, sql: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, self.labels if parameters is None else parameters).fetchall()
@@ -186,6 +187,15 @@ class Counted:
             return 0
         among, parameters = self._among(keys)
         return int(self._ask(f"SELECT count(DISTINCT user_id) FROM ({self.rows}) WHERE {among}", parameters)[0][0])
+
+    def people_by_last(self, keys: Collection[Key]) -> dict[Any, int]:
+        """Distinct people in these cells, by the last part of their key."""
+        if not keys:
+            return {}
+        among, parameters = self._among(keys)
+        last = self.keys[-1]
+        sql = f"SELECT {last}, count(DISTINCT user_id) FROM ({self.rows}) WHERE {among} GROUP BY {last}"
+        return dict(self._ask(sql, parameters))
 
     def spread(self) -> dict[Key, tuple[float, int]]:
         """Of the first measure, a share or mean: each cell's variance and the number of its people.

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Key", "conceal"]
+__all__ = ["Key", "conceal", "settle"]
 
 Key = tuple[Any, ...]
 
@@ -49,3 +49,74 @@ def conceal(
 def _last(key: Key) -> Any:
     """Of equals the last category, and the first period."""
     return [-part if isinstance(part, int) else 0 for part in key], str(key)
+
+
+def settle(
+    people: Mapping[Key, int],
+    left_out: Collection[Key],
+    persons: Callable[[list[Key]], Mapping[Key, set[int]]],
+    totals: Sequence[Callable[[Key], Any]],
+    minimum: int,
+    rank: Callable[[Key, Collection[Key]], Any],
+) -> set[Key]:
+    """As `conceal`, and safe from one subtraction after the other.
+
+    A cell that is the only one of a total that is not shown can be worked out, and then taken from the next total.
+    So what is worked out counts as shown there, and more is held back until every total leaves enough people.
+    """
+    hidden = conceal(people, left_out, persons, totals, minimum, rank)
+    known = persons([key for key in hidden if people[key] < minimum])
+    groups: list[list[Key]] = []
+    for total in totals:
+        found: dict[Any, list[Key]] = defaultdict(list)
+        for key in people:
+            found[total(key)].append(key)
+        groups += found.values()
+
+    def few(keys: list[Key]) -> bool:
+        return (
+            all(people[key] < minimum for key in keys)
+            and len(set[int]().union(*(known.get(key, set()) for key in keys))) < minimum
+        )
+
+    while True:
+        touched = [keys for keys in groups if any(key in hidden for key in keys)]
+        source = _worked_out(touched, hidden, few)
+        more: set[Key] = set()
+        for keys in touched:
+            unknown = [key for key in keys if key in hidden and key not in source]
+            if unknown and few(unknown) and len(unknown) < len(keys) and not more & set(keys):
+                rest = _behind(keys, hidden, source)
+                if rest:
+                    more.add(min(rest, key=lambda key: (rank(key, unknown), people[key], _last(key))))
+        if not more:
+            return hidden
+        hidden |= more
+
+
+def _worked_out(
+    groups: Sequence[list[Key]], hidden: Collection[Key], few: Callable[[list[Key]], bool]
+) -> dict[Key, list[Key]]:
+    """The cells that follow from totals, one after the other, each with the total that it follows from."""
+    source: dict[Key, list[Key]] = {}
+    while True:
+        before = len(source)
+        for keys in groups:
+            unknown = [key for key in keys if key in hidden and key not in source]
+            # A total of which nothing is shown is held back where it stands by itself, by the same rules.
+            if len(unknown) == 1 and len(keys) > 1 and not few(unknown):
+                source[unknown[0]] = keys
+        if len(source) == before:
+            return source
+
+
+def _behind(keys: list[Key], hidden: Collection[Key], source: Mapping[Key, list[Key]]) -> list[Key]:
+    """What can be held back to keep a total from telling: first what its cells were worked out from, then its own."""
+    further, seen = [key for key in keys if key in source], set[Key]()
+    while further:
+        seen |= set(further)
+        behind = [one for key in further for one in source[key]]
+        if rest := [key for key in behind if key not in hidden]:
+            return rest
+        further = [key for key in behind if key in source and key not in seen]
+    return [key for key in keys if key not in hidden]

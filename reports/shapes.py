@@ -12,7 +12,7 @@ from reports.published import Column, Published, Value
 from reports.sandbox import QueryError
 from reports.warehouse import quote, quote_if_needed
 
-__all__ = ["SHAPES"]
+__all__ = ["BINS", "SHAPES", "ended", "widened"]
 
 # From fine to coarse: the first whose bins all have enough people is taken.
 BINS = (36, 24, 16, 10, 6, 4, 2, 1)
@@ -33,19 +33,19 @@ def histogram(gate: Gate) -> Published:
         if axis is None:
             there = gate.connection.execute(f"SELECT count({quote(name)}) FROM {gate.source}").fetchall()[0][0]
             return gate.empty("too few people" if there else "no data")
-        axis = _ended(gate, axis)
+        axis = widened(gate, axis)
         made, shown = gate.cut([axis])
         if made.empty:
             best = made if best.empty else best
             continue
         if shown > most:
-            best, most = _bins(gate, axis, made, logarithmic), shown
+            best, most, gate.drawn = _bins(gate, axis, made, logarithmic), shown, ([axis], None)
         if not made.withheld and not made.withheld_more:
             break
     return best
 
 
-def _ended(gate: Gate, axis: Axis) -> Axis:
+def widened(gate: Gate, axis: Axis) -> Axis:
     """The axis with its first and last bins so wide, to the outside, that they have enough people."""
     edges = axis.edges or ()
     counted = Counted(gate.connection, gate.source, [axis], ())
@@ -68,6 +68,19 @@ def _ended(gate: Gate, axis: Axis) -> Axis:
 
 def _bins(gate: Gate, axis: Axis, made: Published, logarithmic: bool) -> Published:
     """The bins as where they begin and end, with the median and the 95th percentile of all values."""
+    shown = quote_if_needed(axis.column.name)
+    sql = (
+        f"-- {shown} in bins from the column from up to, not including, to\n"
+        f"SELECT {shown}, count(*), count(DISTINCT user_id)\nFROM {gate.block.data}\nGROUP BY bin of {shown}\n"
+        f"HAVING count(DISTINCT user_id) >= {gate.minimum}"
+    )
+    return replace(ended(gate, axis, made), logarithmic=logarithmic, sql=sql)
+
+
+def ended(
+    gate: Gate, axis: Axis, made: Published, only: str = "true", given: Mapping[str, Any] | None = None
+) -> Published:
+    """Cells of bins as where each begins and ends, and the percentiles of their values; `only` says of which rows."""
     column = axis.column
     names = {label: number for number, label in enumerate(bin_names(axis))}
     rows: list[tuple[Value, ...]] = []
@@ -77,26 +90,19 @@ def _bins(gate: Gate, axis: Axis, made: Published, logarithmic: bool) -> Publish
     value = f"{quote(column.name)}::DOUBLE"
     median, high, people = gate.connection.execute(
         f"SELECT quantile_cont({value}, 0.5), quantile_cont({value}, 0.95), count(DISTINCT user_id) "
-        f"FROM {gate.source} WHERE isfinite({value})"
+        f"FROM {gate.source} WHERE isfinite({value}) AND {only}",
+        dict(given or {}),
     ).fetchall()[0]
-    marks = [("p50", finite(median))]
     # As for any percentile: half the minimum must lie beyond it.
+    marks = [("p50", finite(median))] if people >= gate.minimum else []
     if people * 0.1 >= gate.minimum:
         marks.append(("p95", finite(high)))
-    shown = quote_if_needed(column.name)
-    sql = (
-        f"-- {shown} in bins from the column from up to, not including, to\n"
-        f"SELECT {shown}, count(*), count(DISTINCT user_id)\nFROM {gate.block.data}\nGROUP BY bin of {shown}\n"
-        f"HAVING count(DISTINCT user_id) >= {gate.minimum}"
-    )
     return replace(
         made,
         dimensions=(Column("from", column.kind), Column("to", column.kind)),
         rows=tuple(rows),
         groups=(),
         marks=tuple(marks),
-        logarithmic=logarithmic,
-        sql=sql,
     )
 
 
