@@ -167,7 +167,8 @@ def suggest(files: tuple[Any, ...], bucket: str) -> None:
 @main.command()
 @click.option("--dir", "directory", default="build/demo", show_default=True, metavar="DIR",
               type=click.Path(file_okay=False, path_type=Path), help="Where its bucket and site go.")  # fmt: skip
-@click.option("--sessions", default=20_000, show_default=True, type=click.IntRange(0), metavar="N")
+@click.option("--sessions", default=20_000, show_default=True, type=click.IntRange(1), metavar="N",
+              envvar="ABACULUS_DEMO_SESSIONS", show_envvar=True)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, metavar="S")
 @click.option("--no-serve", is_flag=True, help="Stop when the site is built.")
 def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:

@@ -4,11 +4,12 @@ import contextlib
 import http.client
 import http.server
 import json
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -18,8 +19,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from ingest import registry
 from ingest.bucket import open_bucket
-from reports import sample
+from reports import invent, sample
 from reports.releases import keep
 
 __all__ = ["demo", "ingest_server", "send", "serve"]
@@ -96,11 +98,12 @@ def demo(
         click.echo(f"{text} ({now - clock:.1f} s)")
         clock = now
 
+    known = _marked(root / "applications")
     with send_progress("Generating sessions"):
-        users = max(1, min(USERS, count))
+        users = max(1, min(USERS, count // len(known)))
         end = datetime.now(UTC)
-        sessions = list(sample.sessions(count, users=users, seed=seed, end=end))
-    step(f"{count:,} sessions of a made-up tool, {users:,} people, seed {seed}")
+        sessions, dates = _made(known, count, users, seed, end)
+    step(f"{count:,} made-up sessions of {', '.join(known)}, {users:,} people each, seed {seed}")
     with ingest_server(bucket, root / "ingest.log") as url, send_progress("Sending sessions") as told:
         answers = send(url, sessions, told)
     said = ", ".join(f"{number:,} answered {status}" for status, number in sorted(answers.items()))
@@ -108,12 +111,42 @@ def demo(
     if refused := answers.total() - answers[201] - answers[304]:
         raise click.ClickException(f"{refused:,} sessions were refused; this is a bug, please report it")
     tell(compact(bucket))
-    dates = [{"version": version, "released": f"{time:%Y-%m-%dT%H:%M:%SZ}"} for version, time in sample.releases(end)]
-    keep(open_bucket(bucket), sample.APPLICATION, dates)
+    for id, versions in dates.items():
+        released = [{"version": version, "released": f"{time:%Y-%m-%dT%H:%M:%SZ}"} for version, time in versions]
+        keep(open_bucket(bucket), id, released)
     step(f"bucket: {root / 'bucket'}")
     site = build(bucket, root / "site")
     step(f"site: {site / 'index.html'}")
     click.echo(f'Ask it yourself: abaculus sql --bucket {bucket} "SELECT shell, count(*) FROM sessions GROUP BY ALL"')
+
+
+def _marked(place: Path) -> dict[str, registry.Application]:
+    """Copies of the registry files that say that the data is made up, for this process and those that it starts."""
+    place.mkdir(parents=True, exist_ok=True)
+    for file in sorted(registry.directory().glob("*.toml")):
+        text = file.read_text()
+        if not registry.parse(text, str(file)).sample:
+            text = f"sample = true\n{text}"
+        (place / file.name).write_text(text)
+    os.environ["ABACULUS_APPLICATIONS"] = str(place)
+    return {id: application for id, application in registry.load().items() if id != registry.PROBE.id}
+
+
+def _made(
+    known: Mapping[str, registry.Application], count: int, users: int, seed: int, end: datetime
+) -> tuple[list[dict[str, Any]], dict[str, list[tuple[str, datetime]]]]:
+    """Sessions, as many of each application, and releases by application."""
+    sessions: list[dict[str, Any]] = []
+    dates = {}
+    for id, application in known.items():
+        each = count // len(known)
+        if id == sample.APPLICATION:
+            sessions += sample.sessions(each, users=users, seed=seed, end=end)
+            dates[id] = sample.releases(end)
+        else:
+            sessions += invent.sessions(application, each, users=users, seed=seed, end=end)
+            dates[id] = invent.releases(end)
+    return sessions, dates
 
 
 def serve(site: Path) -> None:
