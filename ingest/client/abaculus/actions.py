@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from abaculus import consent, detach, queue, state
+from abaculus.command import complain, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def why(telemetry: Telemetry) -> tuple[bool, str]:
     return allowed, sentence.format(variable=telemetry.variable)
 
 
-def _status(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _status(telemetry: Telemetry, directory: str) -> int:
     allowed, reason = why(telemetry)
     waiting = queue.names(directory)
     refused = [name for name in _listed(os.path.join(directory, "aside")) if name.endswith(".json")]
@@ -37,7 +38,7 @@ def _status(telemetry: Telemetry, directory: str, say: Callable[[str], object]) 
     return 0
 
 
-def _on(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _on(telemetry: Telemetry, directory: str) -> int:
     consent.remember(directory, "allowed", telemetry.collects)
     state.user_id(directory)
     allowed, reason = why(telemetry)
@@ -45,7 +46,7 @@ def _on(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> i
     return 0
 
 
-def _off(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _off(telemetry: Telemetry, directory: str) -> int:
     waiting = len(queue.names(directory))
     consent.remember(directory, "denied")
     say(f"telemetry: off; {_sessions(waiting)} that waited were deleted\n")
@@ -55,19 +56,18 @@ def _off(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> 
     return 0
 
 
-def _show(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _show(telemetry: Telemetry, directory: str) -> int:
     sessions = [_bytes(queue.path(directory, name)) for name in queue.names(directory)]
-    sys.stdout.flush()
     # As they lie on the disk and go into the request, a session a line.
     for session in sessions:
         if session:
-            _raw(session + b"\n")
+            raw(session + b"\n")
     if not any(sessions):
-        sys.stderr.write("telemetry: nothing waits to be sent\n")
+        complain("telemetry: nothing waits to be sent\n")
     return 0
 
 
-def _flush(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _flush(telemetry: Telemetry, directory: str) -> int:
     allowed, reason = why(telemetry)
     if not allowed:
         say(f"telemetry: nothing is sent: it is off, because {reason}\n")
@@ -93,24 +93,24 @@ def _flush(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -
     return 1 if upload.said else 0
 
 
-def _log(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _log(telemetry: Telemetry, directory: str) -> int:
     log = state.read(os.path.join(directory, "log"))
     say(log)
     if not log:
-        sys.stderr.write("telemetry: nothing was sent yet\n")
+        complain("telemetry: nothing was sent yet\n")
     return 0
 
 
-def _id(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _id(telemetry: Telemetry, directory: str) -> int:
     known = state.read(os.path.join(directory, "id")).strip()
     if not known:
-        sys.stderr.write("telemetry: you have no id; one is made when you say yes\n")
+        complain("telemetry: you have no id; one is made when you say yes\n")
         return 1
     say(f"{known}\n")
     return 0
 
 
-def _reset(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -> int:
+def _reset(telemetry: Telemetry, directory: str) -> int:
     old = state.read(os.path.join(directory, "id")).strip()
     for name in ("queue", "aside"):
         state.remove_all(os.path.join(directory, name))
@@ -122,7 +122,7 @@ def _reset(telemetry: Telemetry, directory: str, say: Callable[[str], object]) -
     return 0
 
 
-ACTIONS: dict[str, Callable[[Telemetry, str, Callable[[str], object]], int]] = {
+ACTIONS: dict[str, Callable[[Telemetry, str], int]] = {
     "status": _status,
     "on": _on,
     "off": _off,
@@ -153,10 +153,12 @@ def _bytes(path: str) -> bytes:
         return b""  # sent meanwhile
 
 
-def _raw(data: bytes) -> None:
+def raw(data: bytes) -> None:
+    """Writes bytes to standard output as they are."""
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
-        sys.stdout.write(data.decode("utf-8", "replace"))  # the tool has put something of its own there
+        say(data.decode("utf-8", "replace"))  # closed, or the tool has put something of its own there
     else:
+        sys.stdout.flush()
         buffer.write(data)
         buffer.flush()

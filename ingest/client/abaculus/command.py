@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from abaculus.telemetry import Telemetry
 
-__all__ = ["HELP", "TEXTS", "add_to", "click_group", "run"]
+__all__ = ["HELP", "TEXTS", "add_to", "click_group", "complain", "run", "say"]
 
 HELP = "What this tool tells about its runs, and how to say no."
 # By the name of each action, what --help says.
@@ -36,15 +36,27 @@ TEXTS = {
 def run(telemetry: Telemetry, action: str) -> int:
     """Runs one of the actions; its exit code. What programs may want to read goes to standard output."""
     if telemetry.directory is None:
-        sys.stderr.write("telemetry: off, because you have no home directory to keep anything in; set HOME\n")
+        complain("telemetry: off, because you have no home directory to keep anything in; set HOME\n")
         return 0 if action == "status" else 1
     from abaculus.actions import ACTIONS
 
     try:
-        return ACTIONS[action](telemetry, telemetry.directory, sys.stdout.write)
+        return ACTIONS[action](telemetry, telemetry.directory)
     except OSError as error:
-        sys.stderr.write(f"telemetry: {error}; nothing else was changed\n")
+        complain(f"telemetry: {error}; nothing else was changed\n")
         return 1
+
+
+def say(text: str) -> None:
+    """Writes to standard output, if it is open."""
+    if sys.stdout is not None:
+        sys.stdout.write(text)
+
+
+def complain(text: str) -> None:
+    """Writes to standard error, if it is open."""
+    if sys.stderr is not None:
+        sys.stderr.write(text)
 
 
 def add_to(telemetry: Telemetry, commands: argparse._SubParsersAction[Any]) -> None:

@@ -159,10 +159,10 @@ def user_id(directory: str) -> str:
     path = os.path.join(directory, "id")
     known = read(path).strip()
     if not is_id(known):
-        if known or os.path.exists(path):
-            write(path, new_id().encode())  # what is there is no id
-        else:
-            claim(path, new_id().encode())
+        claim(path, new_id().encode())
+        known = read(path).strip()
+    if not is_id(known):
+        write(path, new_id().encode())  # what was there is no id
         known = read(path).strip()
     if not is_id(known):
         raise OSError(f"{path}: cannot be kept")
