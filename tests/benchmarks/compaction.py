@@ -2,10 +2,10 @@
 
     python3 .ci/venv python tests/benchmarks/compaction.py [--small 50000] [--large 1000000] [--s3]
 
-(a) objects of one session, (b) objects of 500. Each engine runs in a process of its own over the same files, in turns,
-and the best of the rounds counts. Abaculus validates, deduplicates and commits to a Delta table; the peers read the
-same JSON with the same types and write one Parquet file, without any of that. Prints sessions a second, the ratio and
-the peak memory.
+(a) objects of one session, (b) objects of 500. Each engine runs in a process of its own over the same files. Abaculus
+validates, deduplicates and commits to a Delta table; the peers read the same JSON with the same types and write one
+Parquet file, without any of that. polars and chdb are measured where they are installed. Prints sessions a second, the
+ratio and the peak memory.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,16 @@ frame.write_parquet(sys.argv[2])
 print(len(frame))
 """
 
+CHDB = """
+import sys, chdb
+structure, source, target = sys.argv[1:]
+chdb.query(
+    f"INSERT INTO FUNCTION file('{target}', Parquet) SELECT * FROM file('{source}', 'JSONEachRow', '{structure}') "
+    "SETTINGS date_time_input_format = 'best_effort', input_format_skip_unknown_fields = 1"
+)
+print(chdb.query(f"SELECT count() FROM file('{target}', Parquet)"))
+"""
+
 
 def made(count: int) -> Iterator[bytes]:
     """Canonical lines of `count` sessions: twenty thousand of the sample's, again and again under new ids."""
@@ -73,6 +84,7 @@ def fill(bucket: str, count: int, size: int) -> None:
     local = Path(bucket.removeprefix("file://")) if bucket.startswith("file://") else None
     pending: list[bytes] = []
     number = 0
+    threads = ThreadPoolExecutor(16)
     for at, line in enumerate(made(count), 1):
         pending.append(line)
         if len(pending) == size or at == count:
@@ -82,8 +94,9 @@ def fill(bucket: str, count: int, size: int) -> None:
                 (local / key).parent.mkdir(parents=True, exist_ok=True)
                 (local / key).write_bytes(content)
             else:
-                store.put(key, content)
+                threads.submit(store.put, key, content)
             pending, number = [], number + 1
+    threads.shutdown()
 
 
 def timed(command: list[str]) -> tuple[float, float, str]:
@@ -111,6 +124,23 @@ def duck(kind: object) -> str:
     return names.get(str(kind), "TIMESTAMPTZ")
 
 
+def click(kind: object) -> str:
+    """The same in ClickHouse's words, which is what chdb is."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return "Tuple(" + ", ".join(f"{field.name} {click(field.type)}" for field in kind) + ")"  # type: ignore[attr-defined]
+    if pa.types.is_list(kind):
+        return f"Array({click(kind.value_type)})"  # type: ignore[attr-defined]
+    names = {"string": "String", "int64": "Int64", "double": "Float64", "bool": "Bool"}
+    return f"Nullable({names.get(str(kind), 'DateTime64(6)')})"
+
+
+def there(module: str) -> bool:
+    """Whether a peer is installed; the project itself needs none of them."""
+    return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
 def measure(name: str, bucket: str, count: int, size: int, scratch: Path) -> None:
     """One row of the table for each engine."""
     began = time.perf_counter()
@@ -122,8 +152,11 @@ def measure(name: str, bucket: str, count: int, size: int, scratch: Path) -> Non
         schema = lines.schema(registry.load()["cairn"])
         columns = "{" + ", ".join(f"'{field.name}': '{duck(field.type)}'" for field in schema) + "}"
         peers = {"DuckDB, read_json": ["-c", PEER, columns, source, str(scratch / "peer.parquet")]}
-        if subprocess.run([sys.executable, "-c", "import polars"], capture_output=True).returncode == 0:
-            peers["polars, read_ndjson"] = ["-c", POLARS, source, str(scratch / "polars.parquet")]
+        if there("polars"):
+            peers["polars, read_ndjson"] = ["-c", POLARS, source, str(scratch / f"polars{size}.parquet")]
+        if there("chdb"):
+            structure = ", ".join(f"{field.name} {click(field.type)}" for field in schema)
+            peers["chdb, JSONEachRow"] = ["-c", CHDB, structure, source, str(scratch / f"chdb{size}.parquet")]
         for peer, command in peers.items():
             seconds, memory, said = timed(command)
             assert int(said) == count
