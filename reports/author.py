@@ -24,7 +24,12 @@ def check_command(bucket: str, as_json: bool) -> None:
     try:
         pages = check.project(Path())
         with progress("Checking the pages"):
-            site = Site(warehouse.fetch(open_bucket(bucket), bucket, loaded), minimum_users=pages.minimum_users)
+            site = Site(
+                warehouse.fetch(open_bucket(bucket), bucket, loaded),
+                minimum_users=pages.minimum_users,
+                rounded=pages.rounded,
+                closed=pages.closed,
+            )
             with site.connection:
                 found = check.check(site, pages, Path())
     except (check.ProjectError, RegistryError) as error:

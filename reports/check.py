@@ -14,7 +14,7 @@ from reports.index import INDEX
 from reports.machine import documents
 from reports.page import Fault, body_line, front_matter
 from reports.queries import Row
-from reports.site import MINIMUM_USERS, Page, Series, Site
+from reports.site import CLOSED, MINIMUM_USERS, Page, Series, Site
 
 __all__ = ["Checked", "Project", "ProjectError", "annotations", "check", "project", "summary"]
 
@@ -25,11 +25,13 @@ class ProjectError(Exception):
 
 @dataclass(frozen=True)
 class Project:
-    """What mkdocs.yml says of the pages: their directory, the names in `nav` with their lines, the gate's minimum."""
+    """What mkdocs.yml says of the pages: their directory, the names in `nav` with their lines, and the gate's rules."""
 
     docs: Path
     nav: dict[str, int] = field(default_factory=dict)
     minimum_users: int = MINIMUM_USERS
+    rounded: bool = False
+    closed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,10 @@ def project(directory: Path) -> Project:
     lines = text.split("\n")
     named = {name: _line(lines, name) for name in _names(settings.get("nav"))}
     docs = directory / str(settings.get("docs_dir") or "docs")
-    return Project(docs, named, int(plugin.get("minimum_users", MINIMUM_USERS)))
+    closed = plugin.get("closed")
+    if closed not in (None, *CLOSED):
+        raise ProjectError(f"mkdocs.yml: closed is one of {', '.join(CLOSED)}, not {closed!r}")
+    return Project(docs, named, int(plugin.get("minimum_users", MINIMUM_USERS)), plugin.get("rounded") is True, closed)
 
 
 def _names(nav: Any) -> Iterator[str]:

@@ -19,9 +19,10 @@ from reports import table
 from reports.duck import open_duckdb
 from reports.mirror import mirror
 
-__all__ = ["ExcludeError", "Exclusion", "condition", "count", "exclude", "exclusions", "moment", "remove"]
+__all__ = ["NEVER", "ExcludeError", "Exclusion", "condition", "count", "exclude", "exclusions", "moment", "remove"]
 
 PREFIX = "excluded/"
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class ExcludeError(Exception):

@@ -8,7 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
 from statistics import NormalDist
@@ -22,6 +22,7 @@ from reports.cells import Axis, Cell, Counted, conditions, text_of
 from reports.conceal import Key, conceal
 from reports.format import inert
 from reports.published import OTHER, UNKNOWN, Column, Published, Value
+from reports.rounding import summed
 from reports.sandbox import QueryError
 from reports.warehouse import quote
 
@@ -83,6 +84,20 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@dataclass(frozen=True)
+class Held:
+    """Cells, and which of them are not shown: `left_out` for another reason than the gate's, `hidden` all.
+
+    `fold` are the cells that joined an "Other" before these were counted.
+    """
+
+    counted: Counted
+    cells: dict[Key, Cell]
+    left_out: set[Key]
+    hidden: set[Key]
+    fold: set[Key]
+
+
 class Gate:
     """One block over one relation of people's rows."""
 
@@ -94,9 +109,10 @@ class Gate:
         unit: str,
         minimum: int,
         now: datetime,
+        step: int = 0,
     ) -> None:
         self.connection, self.block, self.columns = connection, block, columns
-        self.unit, self.minimum, self.now = unit, minimum, now
+        self.unit, self.minimum, self.now, self.step = unit, minimum, now, step
         self.source = quote(block.data)
         self.measures = tuple(self._measure(measure) for measure in block.y)
         self.x = self._dimension(block.x, "x")
@@ -112,6 +128,8 @@ class Gate:
         if block.type == "number" and self.x is not None and self.x[1] != "time":
             raise QueryError(f'a number has a time on x, "{self.x[0]}" is not one; remove it', option="x")
         check_x(block, self.x)
+        # What was counted for the figure that is drawn: its axes, and as far as time goes.
+        self.drawn: tuple[list[Axis], datetime | None] | None = None
 
     def _dimension(self, name: str | None, option: str) -> tuple[str, str] | None:
         if name is None:
@@ -139,22 +157,23 @@ class Gate:
     def run(self) -> Published:
         """What may be shown of the block."""
         if self.x is None or self.x[1] != "time":
-            return self.cut(self._axes())[0]
+            self.drawn = self._axes(), None
+            return self.cut(self.drawn[0])[0]
         time = quote(self.x[0])
         first, last = self.connection.execute(f"SELECT min({time}), max({time}) FROM {self.source}").fetchall()[0]
         if first is None:
             return self.empty("no data", self._axes("year"))
         best, most = None, -1.0
         for grain in self._grains(first, last):
-            published, shown = self._over_time(grain, last)
+            published, shown, drawn = self.over_time(grain, last)
             if shown > most:
-                best, most = published, shown
+                best, most, self.drawn = published, shown, drawn
             if shown >= ENOUGH_SHOWN:
                 break
         assert best is not None
         return best
 
-    def _over_time(self, grain: str, last: Any) -> tuple[Published, float]:
+    def over_time(self, grain: str, last: Any) -> tuple[Published, float, tuple[list[Axis], datetime | None]]:
         """The periods, with the one that is not over if enough people are in it: it is drawn as such.
 
         A card compares whole periods, so it leaves that one out, unless no other can be shown.
@@ -162,15 +181,15 @@ class Gate:
         current = self.start(grain)
         axes = self._axes(grain)
         if _before(last, current):
-            return self.cut(axes, grain=grain)
+            return *self.cut(axes, grain=grain), (axes, None)
         all_of_it, shown = self.cut(axes, grain=grain)
         reaches = not all_of_it.empty and not _before(all_of_it.rows[-1][0], current)
         if reaches and self.block.type != "number":
-            return replace(all_of_it, partial=True), shown
+            return replace(all_of_it, partial=True), shown, (axes, None)
         whole, shown_whole = self.cut(axes, grain=grain, until=current)
         if whole.empty and reaches:
-            return replace(all_of_it, partial=True), shown
-        return whole, shown_whole
+            return replace(all_of_it, partial=True), shown, (axes, None)
+        return whole, shown_whole, (axes, current)
 
     def _grains(self, first: Any, last: Any) -> Sequence[str]:
         """The grain that was asked for, else those to try, from fine to coarse."""
@@ -205,6 +224,16 @@ class Gate:
             for name, kind in found
         ]
 
+    def category(self, name: str, option: str) -> Axis:
+        """An axis of the categories of a column."""
+        found = self._dimension(name, option)
+        assert found is not None
+        if found[1] == "time":
+            raise QueryError(
+                f'{option}: "{found[0]}" is a time, which has no few values; name a category', option=option
+            )
+        return Axis(Column(found[0], "text"), found[1], self._labels(found[0]))
+
     def _many(self, name: str) -> bool:
         sql = f"SELECT count(DISTINCT {quote(name)}) FROM {self.source}"
         return int(self.connection.execute(sql).fetchall()[0][0]) > max(self.block.limit, 24)
@@ -238,7 +267,8 @@ class Gate:
         people = "count(DISTINCT user_id)"
         found = self.connection.execute(
             f"SELECT {text_of(name)} AS label FROM {self.source} GROUP BY ALL HAVING {people} >= {self.minimum} "
-            f"ORDER BY {people} DESC, label LIMIT {self.block.limit}"
+            # The order would tell more than numbers that are rounded.
+            f"ORDER BY round({people} / {max(self.step, 1)}) DESC, label LIMIT {self.block.limit}"
         ).fetchall()
         # Two that look the same when shown would be drawn as one and counted as two, as would a group's own "Other".
         shown = {OTHER: OTHER}
@@ -254,47 +284,59 @@ class Gate:
         until: datetime | None = None,
     ) -> tuple[Published, float]:
         """What may be shown of these cells, and which share of the rows that is. Time goes as far as `until`."""
-        counted = Counted(self.connection, self.source, axes, self.block.y)
-        cells = {cell.key: cell for cell in counted.cells()}
-        left_out = {key for key in cells if _left_out(key, until)}
-        inside = [cell for key, cell in cells.items() if key not in left_out]
-        if len(inside) > MOST_CELLS:
-            raise QueryError(
-                f"this makes {len(inside):,} cells; take a coarser grain or a smaller limit", option="grain"
-            )
-        totals = self.totals(axes)
-        hidden = self._hidden(counted, cells, left_out, totals, axes)
-        if self._folds(axes) and hidden - left_out:
-            counted = Counted(self.connection, self.source, axes, self.block.y, fold=hidden - left_out)
-            cells = {cell.key: cell for cell in counted.cells()}
-            hidden = self._places(cells, left_out, axes) | {key for key in cells if cells[key].people < self.minimum}
-        shown = [cell for key, cell in cells.items() if key not in hidden]
+        held = self.hold(axes, until)
+        inside = [cell for key, cell in held.cells.items() if key not in held.left_out]
+        shown = held.cells.keys() - held.hidden
         if not shown:
             return self.empty("too few people" if inside else "no data", axes, grain), 0.0
-        held = hidden - left_out
-        values = self._values(counted, cells, hidden, totals, axes)
-        self._shares(values, list(cells.values()), left_out, len(axes))
-        rows = [(*_labelled(cell.key, axes), *values[cell.key]) for cell in shown]
+        values = self.values(held.counted, held.cells, held.hidden, self.totals(axes), axes)
+        self.shares(values, list(held.cells.values()), held.left_out, len(axes))
+        people = held.counted.people(shown if held.hidden else None)
+        published = self.laid_out(held, values, axes, people, grain)
+        if self.block.interval:
+            published = self.intervals(published, held.counted.spread(), shown, axes)
+        told = sum(held.cells[key].rows for key in shown if any(value is not None for value in values[key]))
+        return published, told / sum(cell.rows for cell in inside)
+
+    def laid_out(
+        self, held: Held, values: Mapping[Key, list[Value]], axes: Sequence[Axis], people: int, grain: str | None
+    ) -> Published:
+        """The cells that are shown as rows, in the order in which they are drawn."""
+        rows = [(*labelled(key, axes), *values[key]) for key in held.cells if key not in held.hidden]
         rows.sort(key=lambda row: [_rank(axis, label) for axis, label in zip(axes, row, strict=False)])
         groups = sorted({row[1] for row in rows}, key=lambda label: _rank(axes[1], label)) if axes[1:] else ()
-        missing = sum(row[len(axes) : len(axes) + len(self.block.y)].count(None) for row in rows)
-        published = Published(
+        back = [held.cells[key].people for key in held.hidden - held.left_out]
+        return Published(
             dimensions=tuple(_dimension_of(axis) for axis in axes),
             measures=self.measures,
             rows=tuple(rows),
-            people=counted.people([cell.key for cell in shown] if hidden else None),
+            people=people,
             groups=tuple(groups),
-            withheld=sum(cells[key].people < self.minimum for key in held),
-            withheld_more=sum(cells[key].people >= self.minimum for key in held),
-            withheld_measures=missing,
+            withheld=sum(number < self.minimum for number in back),
+            withheld_more=sum(number >= self.minimum for number in back),
+            withheld_measures=sum(row[len(axes) :].count(None) for row in rows),
             minimum_users=self.minimum,
             unit=self.unit,
             grain=grain,
         )
-        told = sum(cell.rows for cell in shown if any(value is not None for value in values[cell.key]))
-        if self.block.interval:
-            published = self._intervals(published, counted, [cell.key for cell in shown], axes)
-        return published, told / sum(cell.rows for cell in inside)
+
+    def hold(self, axes: Sequence[Axis], until: datetime | None) -> "Held":
+        """Counts these cells, and says which may not be shown."""
+        counted = Counted(self.connection, self.source, axes, self.block.y)
+        cells = {cell.key: cell for cell in counted.cells()}
+        left_out = {key for key in cells if _left_out(key, until)}
+        if len(cells) - len(left_out) > MOST_CELLS:
+            raise QueryError(
+                f"this makes {len(cells) - len(left_out):,} cells; take a coarser grain or a smaller limit",
+                option="grain",
+            )
+        hidden = self._hidden(counted, cells, left_out, self.totals(axes), axes)
+        fold = hidden - left_out if self._folds(axes) else set()
+        if fold:
+            counted = Counted(self.connection, self.source, axes, self.block.y, fold=fold)
+            cells = {cell.key: cell for cell in counted.cells()}
+            hidden = self._places(cells, left_out, axes) | {key for key in cells if cells[key].people < self.minimum}
+        return Held(counted, cells, left_out, hidden, fold)
 
     def _hidden(
         self,
@@ -305,15 +347,18 @@ class Gate:
         axes: Sequence[Axis],
     ) -> set[Key]:
         people = {key: cell.people for key, cell in cells.items()}
-        return conceal(people, left_out, counted.persons, totals, self.minimum, self._rank_hidden(axes))
+        return conceal(people, left_out, counted.persons, totals, self.minimum, self.rank_hidden(axes))
 
-    def _rank_hidden(self, axes: Sequence[Axis]) -> Callable[[Key, Collection[Key]], Any]:
-        """Which cell of a total goes first: "Other", which says least; beside the period that is not over, the last."""
+    def rank_hidden(self, axes: Sequence[Axis], folds: int = -1) -> Callable[[Key, Collection[Key]], Any]:
+        """Which cell of a total goes first: "Other", which says least; beside the period that is not over, the last.
+
+        `folds` is the axis whose "Other" is meant.
+        """
         grain = axes[0].grain if axes else None
         current = self.start(grain) if grain else None
 
         def rank(key: Key, gone: Collection[Key]) -> Any:
-            folded = bool(axes) and axes[-1].labels is not None and key[-1] == 0
+            folded = len(axes) >= -folds and axes[folds].labels is not None and key[folds] == 0
             late = current is not None and key[0] is not None and any(not one[0] or one[0] >= current for one in gone)
             return not folded, -key[0].timestamp() if late else 0
 
@@ -347,13 +392,15 @@ class Gate:
         # The first is each cell by itself.
         return [_total(way) for way in list(product(*ways))[1:]]
 
-    def _values(
+    def values(
         self,
         counted: Counted,
         cells: Mapping[Key, Cell],
         hidden: Collection[Key],
         totals: Sequence[Callable[[Key], Any]],
         axes: Sequence[Axis],
+        keep: Callable[..., set[Key]] = conceal,
+        folds: int = -1,
     ) -> dict[Key, list[Value]]:
         """The measures of the cells that are shown; none where too few people stand behind a value.
 
@@ -367,25 +414,35 @@ class Gate:
             def persons(keys: list[Key], condition: str = condition) -> Mapping[Key, set[int]]:
                 return counted.persons(keys, condition)
 
-            closed[place] |= conceal(people, left_out, persons, totals, self.minimum, self._rank_hidden(axes))
+            closed[place] |= keep(people, left_out, persons, totals, self.minimum, self.rank_hidden(axes, folds))
         return {
             key: [
-                finite(value) if number * _tail(measure) >= self.minimum and key not in closed[place] else None
+                self._told(measure, value, number)
+                if number * _tail(measure) >= self.minimum and key not in closed[place]
+                else None
                 for place, (measure, (value, number)) in enumerate(zip(self.block.y, cell.values, strict=True))
             ]
             for key, cell in cells.items()
             if key not in hidden
         }
 
-    def _intervals(self, published: Published, counted: Counted, keys: list[Key], axes: Sequence[Axis]) -> Published:
+    def _told(self, measure: Measure, value: Any, people: int) -> Value:
+        given: Value = finite(value)
+        if self.step and measure.name == "sum" and isinstance(given, int | float):
+            return summed(given, people, self.step)
+        return given
+
+    def intervals(
+        self, published: Published, spread: Mapping[Key, tuple[float, int]], keys: Collection[Key], axes: Sequence[Axis]
+    ) -> Published:
         """With the ends of the first measure's 95 % interval as two more columns."""
-        measure, depth = published.measures[0], len(axes)
-        spread = {tuple(_labelled(key, axes)): one for key, one in counted.spread().items() if key in set(keys)}
+        measure, depth, wanted = published.measures[0], len(axes), set(keys)
+        spread = {tuple(labelled(key, axes)): one for key, one in spread.items() if key in wanted}
         rows = [(*row, *_interval(measure, row[depth], spread.get(row[:depth]))) for row in published.rows]
         ends = tuple(Column(f"{measure.name} {end}", measure.kind) for end in ("from", "to"))
         return replace(published, measures=(*published.measures, *ends), rows=tuple(rows), interval=True)
 
-    def _shares(
+    def shares(
         self, values: Mapping[Key, list[Value]], cells: Sequence[Cell], left_out: Collection[Key], depth: int
     ) -> None:
         """Bare `share`: each cell's part of all, for each place on x where there is a color."""
@@ -466,7 +523,7 @@ def _before(one: Any, other: datetime) -> bool:
     return bool((one if isinstance(one, datetime) else datetime(one.year, one.month, one.day)) < other)
 
 
-def _labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
+def labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
     """The key with labels in place of their numbers."""
     made: list[Value] = []
     for part, axis in zip(key, axes, strict=True):

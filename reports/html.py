@@ -110,6 +110,8 @@ def _note(block: Block, published: Published) -> str:
         )
     if published.interval and block.type != "number":
         parts.append("with 95 % intervals, people drawn at random")
+    if published.rounded:
+        parts.append(f"rounded, counts to multiples of {published.rounded}")
     parts += _held_back(block, published)
     return " · ".join(parts)
 

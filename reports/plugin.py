@@ -31,7 +31,7 @@ from reports.index import INDEX, badge, index
 from reports.machine import documents
 from reports.page import Fault, front_matter
 from reports.queries import Row
-from reports.site import MINIMUM_USERS, Page, Site
+from reports.site import CLOSED, MINIMUM_USERS, Page, Site
 
 __all__ = ["AbaculusPlugin", "BuildError", "build", "serve"]
 
@@ -58,6 +58,12 @@ class AbaculusConfig(Config):  # type: ignore[no-untyped-call]
 
     bucket = config_options.Optional(config_options.Type(str))
     minimum_users = config_options.Type(int, default=MINIMUM_USERS)
+    rounded = config_options.Type(bool, default=False)
+    closed = config_options.Optional(config_options.Choice(CLOSED))
+
+    def rules(self) -> dict[str, Any]:
+        """Of the gate, as `Site` takes them."""
+        return {"minimum_users": self.minimum_users, "rounded": self.rounded, "closed": self.closed}
 
 
 class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-call]
@@ -77,7 +83,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         else:
             bucket = self.config.bucket or os.environ.get("ABACULUS_BUCKET") or DEFAULT
             snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
-            self.site = Site(snapshot, minimum_users=self.config.minimum_users)
+            self.site = Site(snapshot, **self.config.rules())
         self.pages: dict[str, Page] = {}
         self.urls: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
@@ -256,13 +262,13 @@ def serve(bucket: str, host: str, port: int, *, private: bool, say: Callable[[st
 
         try:
             config = load()
-            minimum = config.plugins["abaculus"].config.minimum_users
+            rules = config.plugins["abaculus"].config.rules()
         except (Abort, ConfigurationError) as error:
             raise BuildError(str(error)) from None
         except KeyError:
             raise BuildError("mkdocs.yml has no plugin abaculus; add `- abaculus` to its plugins") from None
         snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
-        site = Site(snapshot, minimum_users=minimum, private=private)
+        site = Site(snapshot, private=private, **rules)
 
         def rebuild() -> None:
             began = time.monotonic()

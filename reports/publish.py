@@ -13,8 +13,10 @@ from datetime import datetime
 import duckdb
 
 from reports.block import Block
+from reports.filters import filtered
 from reports.gate import INTEGERS, MOST_ROWS, Gate, check_x, find, finite, unit_of
 from reports.published import Column, Published
+from reports.rounding import rounded
 from reports.sandbox import QueryError
 from reports.shapes import SHAPES
 from reports.warehouse import VIEWS, describe, quote
@@ -23,7 +25,13 @@ __all__ = ["publish"]
 
 
 def publish(
-    connection: duckdb.DuckDBPyConnection, block: Block, *, unit: str, minimum_users: int, now: datetime
+    connection: duckdb.DuckDBPyConnection,
+    block: Block,
+    *,
+    unit: str,
+    minimum_users: int,
+    now: datetime,
+    rounding: bool = False,
 ) -> Published:
     """Aggregates the relation that `block.data` names; `unit` says what its rows are, "" if not people's.
 
@@ -45,8 +53,10 @@ def publish(
         )
     if block.data.lower() not in VIEWS and whose != describe(connection, "sessions")["user_id"]:
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the column of a view as it is')
-    gate = Gate(connection, block, columns, unit, minimum_users, now)
-    return SHAPES.get(block.type, Gate.run)(gate)
+    step = minimum_users if rounding else 0
+    gate = Gate(connection, block, columns, unit, minimum_users, now, step)
+    made = filtered(gate, SHAPES.get(block.type, Gate.run)(gate))
+    return rounded(made, step) if step else made
 
 
 # What is not people's (releases, the pipeline) is shown as it is.
@@ -56,6 +66,7 @@ AS_IS = {"time": "TIMESTAMP", "text": "VARCHAR", "boolean": "BOOLEAN", "number":
 
 def _plain(connection: duckdb.DuckDBPyConnection, block: Block, columns: Mapping[str, str]) -> Published:
     wanted = [(name, option) for option, name in (("x", block.x), ("color", block.color)) if name]
+    wanted += [(name, "x") for name in block.more]
     measured = [(str(measure), "y") for measure in block.y]
     if not wanted and not measured:
         measured = [(name, "data") for name in columns]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["OTHER", "UNKNOWN", "Column", "Published", "Value"]
+__all__ = ["OTHER", "UNKNOWN", "Column", "Filter", "Published", "Value"]
 
 Value = str | int | float | bool | datetime | None
 # What the groups are called that the gate makes: of all that is too small or too many, and of null.
@@ -30,6 +30,8 @@ class Published:
     not over. `empty` says why there are no rows: "no data" or "too few people". `marks` are percentiles of the whole,
     by name. `logarithmic` says that bins are even on such a scale. `interval` says that the last two measures are the
     ends of the first one's 95 % confidence interval. `sql` says how it was counted, where that is not one aggregate.
+    `rounded` says of what numbers of rows and people are multiples, 0 if they are exact.
+    `filters` have the same of the rows with one value of a column, by column.
     """
 
     dimensions: tuple[Column, ...]
@@ -49,6 +51,8 @@ class Published:
     logarithmic: bool = False
     interval: bool = False
     sql: str | None = None
+    rounded: int = 0
+    filters: tuple["Filter", ...] = ()
 
     @property
     def unfinished(self) -> Value:
@@ -65,3 +69,11 @@ class Published:
     def columns(self) -> tuple[Column, ...]:
         """All columns, dimensions first."""
         return self.dimensions + self.measures
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What may be shown of a block for each value of a column alone, the value with most people first."""
+
+    column: str
+    series: tuple[tuple[str, Published], ...]

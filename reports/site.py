@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -24,9 +24,11 @@ from reports.queries import Queries, Row, near
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import PROBE, Snapshot, connect, describe, quote
 
-__all__ = ["MINIMUM_USERS", "Page", "Series", "Site"]
+__all__ = ["CLOSED", "MINIMUM_USERS", "Page", "Series", "Site"]
 
 MINIMUM_USERS = 10
+# After which time new sessions can be let into the pages, all at once.
+CLOSED = ("day", "week", "month")
 WAITS = '<p class="ab-empty">This is made from a chart of the page that waits for the registry.</p>'
 
 
@@ -76,6 +78,9 @@ class Site:
 
     A page that is asked for again as it was is not run again. A private site shows everything to whoever opens it:
     single people's runs, free text, no gate. It is for `abaculus serve --private` on this machine and for nothing else.
+
+    `rounded` rounds all numbers of people's rows; `closed` leaves out what came in during the day, week or month that
+    is not over. Both are for what sites of two days give away together.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class Site:
         snapshot: Snapshot,
         *,
         minimum_users: int = MINIMUM_USERS,
+        rounded: bool = False,
+        closed: str | None = None,
         now: datetime | None = None,
         private: bool = False,
     ) -> None:
@@ -90,7 +97,9 @@ class Site:
         self.private = private
         self.minimum_users = 0 if private else minimum_users
         self.now = (now or datetime.now(UTC)).replace(tzinfo=None)
-        self.connection = connect(snapshot, private=private)
+        self.rounded = rounded and not private
+        self.until = None if private or closed is None else _began(closed, self.now)
+        self.connection = connect(snapshot, private=private, until=self.until)
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self.counted: dict[tuple[Any, ...], Published] = {}
@@ -98,9 +107,10 @@ class Site:
 
     @property
     def updated(self) -> datetime | None:
-        """When the last compaction run that succeeded began; None before the first."""
+        """When the last compaction run that succeeded began, or until when is shown; None before the first."""
         runs = [entry["started"] for entry in self.snapshot.ledger if entry.get("error") is None]
-        return datetime.fromisoformat(max(runs)) if runs else None
+        last = datetime.fromisoformat(max(runs)) if runs else None
+        return last if last is None or self.until is None else min(last, self.until.replace(tzinfo=UTC))
 
     @property
     def sample(self) -> list[str]:
@@ -159,6 +169,12 @@ class Site:
             return str(given), []
         message = f'no application "{given}" in the registry; {near(str(given), known)}'
         return None, [Fault(file, key_line(source, "application"), message)]
+
+
+def _began(period: str, now: datetime) -> datetime:
+    """When the day, week or month began."""
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return day.replace(day=1) if period == "month" else day - timedelta(days=day.weekday() * (period == "week"))
 
 
 class _Run:
@@ -366,7 +382,12 @@ class _Run:
         found = self.site.counted.get(given) if unit else None
         if found is None:
             found = publish(
-                self.queries.cursor, block, unit=unit, minimum_users=self.site.minimum_users, now=self.site.now
+                self.queries.cursor,
+                block,
+                unit=unit,
+                minimum_users=self.site.minimum_users,
+                now=self.site.now,
+                rounding=self.site.rounded,
             )
             self.site.counted[given] = found
         return found

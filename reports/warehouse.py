@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,12 @@ def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
     return sorted((meta["path"], meta["size"]) for page in store.list(prefix) for meta in page)
 
 
-def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConnection:
+def connect(
+    snapshot: Snapshot, *, private: bool = False, until: datetime | None = None
+) -> duckdb.DuckDBPyConnection:
     """A connection with all `VIEWS`, locked down.
 
-    It reads the snapshot's files and nothing else. Columns of all applications are united by name. Raises
+    Sessions that came in from `until` (UTC) on are in no view. It reads the snapshot's files and nothing else. Columns of all applications are united by name. Raises
     `RegistryError` when two applications mean different types by one name.
     """
     types = _types(snapshot.registry)
@@ -92,7 +95,8 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
     parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": [], "features": []}
     for id, files in (snapshot.files or {NONE.id: []}).items():
         source = _Source(connection, snapshot.registry.get(id, NONE), files, types, None if private else salt)
-        if kept_out := exclude.condition(snapshot.excluded, id):
+        later = [] if until is None else [exclude.Exclusion(until, exclude.NEVER)]
+        if kept_out := exclude.condition([*snapshot.excluded, *later], id):
             source.relation = f"(SELECT * FROM {source.relation} WHERE NOT ({kept_out}))"
         parts["sessions"].append(_select(source.sessions(), source.relation))
         parts["events"].append(_items(source, "events"))
