@@ -1,4 +1,4 @@
-"""The commands that workflows run."""
+"""The commands that workflows run, and those that set up a project."""
 
 import json
 import os
@@ -140,4 +140,23 @@ def health(bucket: str, hours: float, aside: float, waiting: float) -> None:
     click.echo("all is well")
 
 
-COMMANDS: list[click.Command] = [run, health]
+@click.command("init")
+@click.option("--id", metavar="ID", help="Id of the tool in sessions; DIR's name without -telemetry, unless given.")
+@click.option("--name", metavar="NAME", help="Name of the tool, as people know it; the id, unless given.")
+@click.option("--workflows", "source", metavar="OWNER/NAME[@TAG]", help="Whose workflows to call.")
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def init_command(directory: Path, id: str | None, name: str | None, source: str | None) -> None:
+    """Make a small project of your own in DIR: registry, pages, workflows. It builds at once."""
+    from reports import init
+
+    id = id or directory.absolute().name.removesuffix("-telemetry").lower()
+    try:
+        written = init.init(directory, id, name or id, source or init.SOURCE)
+    except init.InitError as error:
+        fail(str(error))
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo(f"Next: say in applications/{id}.toml what your tool sends, then\n  cd {directory} && abaculus demo")
+
+
+COMMANDS: list[click.Command] = [run, health, init_command]
