@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -99,14 +100,19 @@ def fill(bucket: str, count: int, size: int) -> None:
     threads.shutdown()
 
 
-def timed(command: list[str]) -> tuple[float, float, str]:
-    """Seconds, peak memory in MB and output of a process."""
+def timed(command: list[str], patience: float | None = None) -> tuple[float, float, str | None]:
+    """Seconds, peak memory in MB and output of a process; no output when it was stopped after so many seconds."""
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen([sys.executable, *command], stdout=out, env={**os.environ, "PYTHONPATH": "."})
+        stop = threading.Timer(patience or threading.TIMEOUT_MAX, process.kill)
+        stop.start()
         _, status, usage = os.wait4(process.pid, 0)
+        stop.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - began
+        if patience and seconds >= patience:
+            return seconds, usage.ru_maxrss / 1000, None
         out.seek(0)
         assert process.returncode == 0, f"{command[:2]} ended with {process.returncode}"
         return seconds, usage.ru_maxrss / 1000, out.read()
@@ -141,12 +147,12 @@ def there(module: str) -> bool:
     return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
-def measure(name: str, bucket: str, count: int, size: int, scratch: Path) -> None:
+def measure(name: str, bucket: str, count: int, size: int, scratch: Path, patience: float) -> None:
     """One row of the table for each engine."""
     began = time.perf_counter()
     fill(bucket, count, size)
     print(f"(filled {count:,} sessions in {time.perf_counter() - began:.0f} s)", file=sys.stderr)
-    rows: list[tuple[str, float, float]] = []
+    rows: list[tuple[str, float, float, str]] = []
     if bucket.startswith("file://"):
         source = bucket.removeprefix("file://") + "/raw/v1/cairn/**/*.gz"
         schema = lines.schema(registry.load()["cairn"])
@@ -158,16 +164,17 @@ def measure(name: str, bucket: str, count: int, size: int, scratch: Path) -> Non
             structure = ", ".join(f"{field.name} {click(field.type)}" for field in schema)
             peers["chdb, JSONEachRow"] = ["-c", CHDB, structure, source, str(scratch / f"chdb{size}.parquet")]
         for peer, command in peers.items():
-            seconds, memory, said = timed(command)
-            assert int(said) == count
-            rows.append((peer, seconds, memory))
+            seconds, memory, said = timed(command, patience)
+            assert said is None or int(said) == count
+            rows.append((peer, seconds, memory, "" if said else "over "))
     seconds, memory, said = timed(["-m", "reports.cli", "compact", "--json", "--bucket", bucket])
-    assert json.loads(said)["applications"]["cairn"]["stored"] == count
-    rows.append(("abaculus compact", seconds, memory))
+    assert json.loads(said or "")["applications"]["cairn"]["stored"] == count
+    rows.append(("abaculus compact", seconds, memory, ""))
     again, memory_again, _ = timed(["-m", "reports.cli", "compact", "--json", "--bucket", bucket])
-    for engine, seconds, memory in rows:
-        ratio = f"{rows[0][1] / seconds:.1f}" if len(rows) > 1 else ""
-        print(f"| {name} | {engine} | {seconds:.1f} | {count / seconds:,.0f} | {ratio} | {memory:,.0f} |", flush=True)
+    for engine, seconds, memory, over in rows:
+        ratio = f"{rows[0][3] if engine != rows[0][0] else ''}{rows[0][1] / seconds:.1f}" if len(rows) > 1 else ""
+        pace = "" if over else f"{count / seconds:,.0f}"
+        print(f"| {name} | {engine} | {over}{seconds:.1f} | {pace} | {ratio} | {memory:,.0f} |", flush=True)
     print(f"| {name} | a run with nothing new | {again:.1f} | | | {memory_again:,.0f} |", flush=True)
 
 
@@ -178,6 +185,7 @@ def main() -> None:
     parser.add_argument(
         "--s3", action="store_true", help="from a local S3 server too, which DuckDB alone cannot read here"
     )
+    parser.add_argument("--patience", type=float, default=300, help="seconds after which a peer is stopped")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print("| objects | engine | seconds | sessions/s | times the peer | peak MB |")
@@ -188,13 +196,25 @@ def main() -> None:
         for label, count, size in (("one session", options.small, 1), ("500 sessions", options.large, 500)):
             if count:
                 measure(
-                    f"{count:,} in objects of {label}, local", (scratch / f"b{size}").as_uri(), count, size, scratch
+                    f"{count:,} in objects of {label}, local",
+                    (scratch / f"b{size}").as_uri(),
+                    count,
+                    size,
+                    scratch,
+                    options.patience,
                 )
         with s3_server(scratch / "s3") if options.s3 else nullcontext({}) as environment:
             os.environ.update(environment)
             for label, count, size in (("one session", options.small, 1), ("500 sessions", options.large, 500)):
                 if count and options.s3:
-                    measure(f"{count:,} in objects of {label}, S3", f"s3://abaculus/b{size}", count, size, scratch)
+                    measure(
+                        f"{count:,} in objects of {label}, S3",
+                        f"s3://abaculus/b{size}",
+                        count,
+                        size,
+                        scratch,
+                        options.patience,
+                    )
 
 
 if __name__ == "__main__":
