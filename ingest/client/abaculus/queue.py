@@ -26,10 +26,9 @@ REPORT = "TelemetryReport"
 
 def keep(telemetry: Telemetry, document: dict[str, object], milliseconds: int) -> None:
     """Queues a session that has ended, and has what waited before it sent. Raises OSError."""
-    import json
-
     from abaculus import detach
     from abaculus.ci import system
+    from abaculus.encode import encode
     from abaculus.version import normal
 
     directory = telemetry.directory
@@ -44,9 +43,7 @@ def keep(telemetry: Telemetry, document: dict[str, object], milliseconds: int) -
     id = state.new_id()
     user = state.user_id(directory)
     who = {"applicationId": telemetry.application, "applicationVersion": normal(telemetry.version)}
-    data = json.dumps(
-        {"sessionId": id, "userId": user, **who, **document}, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    ).encode()
+    data = encode({"sessionId": id, "userId": user, **who, **document}).encode()
     if len(data) > SESSION_BYTES:
         count(directory, dropped=1)
         return
