@@ -6,14 +6,14 @@ Everything is made from the published cells and escaped here. A page's Markdown 
 import html
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from reports import bodies, format
 from reports.block import Block
 from reports.published import Column, Published, Value
 
-__all__ = ["banner", "figure", "freshness", "script_json", "table", "title"]
+__all__ = ["banner", "figure", "freshness", "parts", "script_json", "table", "text", "title"]
 
 
 def text(given: str) -> str:
@@ -42,17 +42,40 @@ def title(block: Block, unit: str) -> str:
     return counted + (f" by {', '.join(by[:-1])}{' and ' if by[:-1] else ''}{by[-1]}" if by else "")
 
 
-def figure(block: Block, published: Published, plot: dict[str, Any] | None, id: str, sql: str, downloads: str) -> str:
-    """The whole block. `plot` is None for kinds that are HTML; `downloads` is the URL of its files without ending."""
+def figure(
+    block: Block,
+    published: Published,
+    plot: dict[str, Any] | None,
+    id: str,
+    sql: str,
+    downloads: str,
+    marked: str = "",
+    choices: str = "",
+) -> str:
+    """The whole block. `plot` is None for kinds that are HTML; `downloads` is the URL of its files without ending.
+
+    `marked` are the words for what it is annotated with, `choices` the templates of its filters.
+    """
     kind = "number" if block.type == "number" else "chart"
-    body = _empty(block, published) if published.empty else BODIES.get(block.type, _plot)(block, published, plot)
-    extras = "" if published.empty else _extras(block, published, sql, downloads)
-    note = _note(block, published)
+    body, numbers = parts(block, published, plot, marked)
+    extras = "" if published.empty else _extras(numbers, sql, downloads, bool(choices))
     return (
         f'<figure class="ab-{kind}" id="{text(id)}">'
         f'<figcaption class="ab-title">{text(title(block, published.unit))}'
         f'<a class="headerlink" href="#{text(id)}" title="Link to this block" aria-label="Link to this block">¶</a>'
-        f"</figcaption>{body}" + (f'<p class="ab-note">{text(note)}</p>' if note else "") + f"{extras}</figure>"
+        f"</figcaption>{body}{extras}{choices}</figure>"
+    )
+
+
+def parts(block: Block, published: Published, plot: dict[str, Any] | None, marked: str = "") -> tuple[str, str]:
+    """What of a block its filters change: the figure with its caption, and the table, where there is one below."""
+    body = _empty(block, published) if published.empty else BODIES.get(block.type, _plot)(block, published, plot)
+    note = _note(block, published)
+    said = f'<p class="ab-note">{text(note)}</p>' if note else ""
+    whole = published.empty or block.type in WHOLE or not published.dimensions
+    return (
+        f'<div class="ab-body">{body}{said}{marked}</div>',
+        "" if whole else f'<div class="ab-numbers">{table(block, published)}</div>',
     )
 
 
@@ -205,15 +228,14 @@ def _extremes(published: Published) -> str:
     return " ".join(told)
 
 
-def _extras(block: Block, published: Published, sql: str, downloads: str) -> str:
+def _extras(numbers: str, sql: str, downloads: str, filtered: bool) -> str:
     files = " · ".join(
         f'<a href="{text(downloads)}.{ending}" download>{name}</a>'
         for ending, name in (("csv", "CSV"), ("parquet", "Parquet"))
     )
-    numbers = "" if block.type in WHOLE or not published.dimensions else table(block, published)
     return (
         f'<details class="ab-more"><summary>{"Table, SQL" if numbers else "SQL"} and downloads</summary>'
-        f"{numbers}<pre><code>{text(sql)}</code></pre><p>{files}</p></details>"
+        f"{numbers}<pre><code>{text(sql)}</code></pre><p>{files}{' of everything' if filtered else ''}</p></details>"
     )
 
 
@@ -230,7 +252,8 @@ def table(block: Block, published: Published) -> str:
     named = text(title(block, published.unit))
     return (
         f'<div class="ab-table" tabindex="0" role="region" aria-label="{named}, as a table">'
-        f'<table class="ab-cells"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<table class="ab-cells ab-sort" data-depth="{len(published.dimensions)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -265,12 +288,21 @@ def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]
             plain = column.kind in ("number", "milliseconds") and isinstance(value, int | float)
             shown = format.value(column, value) if plain else format.label(value, published.grain)
             shown += " (so far)" if value is not None and value == published.unfinished else ""
-            cells.append(f'<th scope="row"{_align(column)}>{text(shown)}</th>')
+            cells.append(f'<th scope="row"{_align(column)}{_sort(column, value)}>{text(shown)}</th>')
         else:
             drawn = isinstance(value, int | float) and number in longest
             bar = bodies.bar(value / longest[number]) if drawn else ""
-            cells.append(f"<td{_align(column)}>{bar}{text(format.value(column, value))}</td>")
+            cells.append(f"<td{_align(column)}{_sort(column, value)}>{bar}{text(format.value(column, value))}</td>")
     return "".join(cells)
+
+
+def _sort(column: Column, value: Value) -> str:
+    """What a cell is sorted by, where that is not its text: a number, or nothing for none."""
+    if isinstance(value, datetime):
+        return f' data-sort="{value.replace(tzinfo=UTC).timestamp():.0f}"'
+    if column.kind not in ("number", "share", "milliseconds"):
+        return ""
+    return f' data-sort="{value if isinstance(value, int | float) else ""}"'
 
 
 def _align(column: Column) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import duckdb
 
-from reports import charts, download, entities, format, html, marks, missing, text
-from reports.block import Block, BlockError, parse
+from reports import charts, choices, download, entities, format, html, marks, missing, text
+from reports.block import ONLY, Block, BlockError, parse
 from reports.cells import statement
 from reports.expect import fails
 from reports.page import Fault, Fence, body_line, fences, front_matter, key_line, names, replace
@@ -191,6 +191,9 @@ class _Run:
         self.faults: list[Fault] = []
         self.token = secrets.token_hex(8)
         self.ids: set[str] = set()
+        # Columns that the page is filtered by, as a whole, and those of them that some block has.
+        self.filter = self.columns(front_matter(source)[0].get("filter"))
+        self.filtered: set[str] = set()
         # Names that stand for nothing, for their query failed: what reads one would only repeat its fault.
         self.broken: set[str] = set()
         # Names of charts that wait for the registry: what reads one waits, too.
@@ -226,10 +229,25 @@ class _Run:
                 column = None if error.column is None else len(fence.indent) + error.column
                 self.fault(fence.start + inside, error.message, column)
             pieces.append((fence, placeholder))
+        for name in self.filter:
+            if name not in self.filtered and not self.broken:
+                message = (
+                    f'filter: no chart of this page has a column "{name}" to be filtered by; remove it, or SELECT it'
+                )
+                self.faults.append(Fault(self.file, key_line(self.source, "filter"), message))
         self.made.markdown = replace(self.words(), pieces)
         self.made.meta = self.heads()
         self.made.named = self.queries.tables
         return self.made
+
+    def columns(self, given: Any) -> tuple[str, ...]:
+        """The columns that the front matter filters the whole page by."""
+        names = [given] if isinstance(given, str) else [] if given is None else given
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return tuple(dict.fromkeys(name.lower() for name in names))
+        message = "filter: must be a column, or a list of columns, as in `filter: [os, application_version]`"
+        self.faults.append(Fault(self.file, key_line(self.source, "filter"), message))
+        return ()
 
     def heads(self) -> dict[str, str]:
         """The page's title and description with the values that they name, as HTML: themes write them as they are."""
@@ -306,8 +324,8 @@ class _Run:
 
     def block(self, fence: Fence) -> str:
         """A chart block as HTML; its downloads are put among the page's files."""
-        block = parse(fence.content)
         relations = self.queries.relations
+        block = self.with_filter(parse(fence.content))
         data = block.data.lower()
         id = self.id(block, relations.get(data, ""))
         try:
@@ -331,8 +349,8 @@ class _Run:
         if not published.empty:
             self.made.files[f"{path}.csv"] = download.csv_text(published).encode()
             self.made.files[f"{path}.parquet"] = download.parquet(published)
-        plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
-        marked = self.marked(block, published, plot)
+        plot, marked = self.drawn(block, published)
+        others = self.choices(block, published, fence)
         behind = self.queries.behind(data)
         only = self.queries.application
         sql = f"-- of the application {only}\n\n" if only else ""
@@ -345,8 +363,37 @@ class _Run:
         self.made.series.append(
             Series(self.name, self.file, line, id, title, sql, named, block, published, self.queries.application)
         )
-        made = html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}")
-        return made.removesuffix("</figure>") + marked + "</figure>" if marked else made
+        return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}", marked, others)
+
+    def drawn(self, block: Block, published: Published) -> tuple[dict[str, Any] | None, str]:
+        """The figure, for kinds that are drawn, and what it is annotated with in words."""
+        plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
+        return plot, self.marked(block, published, plot)
+
+    def choices(self, block: Block, published: Published, fence: Fence) -> str:
+        """What its filters show, as HTML. Says so where it is too much."""
+        made, wrong = choices.templates(
+            published, lambda shown: html.parts(block, shown, *self.drawn(block, shown)), self.filter
+        )
+        if wrong:
+            line = fence.start + 1 + block.lines["filter"] if "filter" in block.lines else fence.start
+            self.site.warnings.append(Fault(self.file, self.first + line, wrong))
+        return made
+
+    def with_filter(self, block: Block) -> Block:
+        """The block, filtered by the columns that its page is, as far as it has them and shows none of them already."""
+        if not (
+            self.filter
+            and block.people
+            and block.type in ONLY["filter"]
+            and block.data.lower() in self.queries.relations
+        ):
+            return block
+        there = {name.lower() for name in describe(self.queries.cursor, quote(block.data))}
+        mine = {name.lower() for name in (block.x, block.color, *block.more, *block.filter) if name}
+        wanted = tuple(name for name in self.filter if name in there - mine)
+        self.filtered |= {*wanted, *mine & set(self.filter)}
+        return replaced(block, filter=(*block.filter, *wanted))
 
     def about(self) -> str:
         """What `page` is, as a comment above the SQL of a page that is made of a template."""

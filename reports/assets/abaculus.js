@@ -85,7 +85,7 @@
       element.figure = figure;
       await library.newPlot(...arguments_(element), { responsive: true, displayModeBar: false });
     } catch (error) {
-      const more = element.parentElement.querySelector("details");
+      const more = element.closest("figure").querySelector("details");
       if (more) more.open = true;
       element.style.minHeight = "";
       element.textContent = "The chart could not be drawn; the table below has the same numbers.";
@@ -104,11 +104,175 @@
       if (element.figure && window.Plotly) window.Plotly.react(...arguments_(element));
   };
 
-  const start = () => plots().forEach((element) => seen.observe(element));
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  const element = (name, attributes = {}, ...children) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  };
+
+  // What a reader chose stands in the address: `?os=Linux` for the page, `?shells.os=Linux` for one figure.
+  const chosen = (prefix) => {
+    const found = [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith(prefix));
+    const [key, value] = found[found.length - 1] ?? [];
+    return key === undefined ? null : { column: key.slice(prefix.length), value };
+  };
+  const remember = (prefix, columns, choice) => {
+    const query = new URLSearchParams(location.search);
+    columns.forEach((column) => query.delete(prefix + column));
+    if (choice) query.set(prefix + choice.column, choice.value);
+    const text = query.toString();
+    try {
+      history.replaceState(history.state, "", location.pathname + (text && "?" + text) + location.hash);
+    } catch { /* a page opened from a file may not be allowed to */ }
+  };
+
+  // A menu of the values of some columns, one at a time: "Everything" first.
+  const menu = (templates, prefix, label, change) => {
+    const columns = new Map();
+    for (const { dataset } of templates) {
+      const column = columns.get(dataset.column) ?? { title: dataset.title, values: new Set() };
+      if (dataset.value !== undefined) column.values.add(dataset.value);
+      columns.set(dataset.column, column);
+    }
+    const options = [null];
+    const select = element("select", {}, element("option", { value: 0 }, "Everything"));
+    const now = chosen(prefix);
+    for (const [column, { title, values }] of columns) {
+      const group = element("optgroup", { label: title });
+      for (const value of values) {
+        group.append(element("option", { value: options.length }, value));
+        if (now?.column === column && now.value === value) select.dataset.now = options.length;
+        options.push({ column, value, title });
+      }
+      if (values.size) select.append(group);
+    }
+    if (options.length === 1) return "";
+    const choose = () => {
+      const choice = options[select.value];
+      remember(prefix, columns.keys(), choice);
+      change(choice);
+    };
+    select.addEventListener("change", choose);
+    if (select.dataset.now) {
+      select.value = select.dataset.now;
+      change(options[select.value]);
+    }
+    return element("label", { class: "ab-filter" }, label, select);
+  };
+
+  // Puts what a template holds in the place of the figure's body and table; without one, what was there first.
+  const show = (figure, choice) => {
+    const templates = [...figure.querySelectorAll(":scope > template")];
+    figure.first ??= [".ab-body", ".ab-numbers"].map((part) => figure.querySelector(part));
+    const [body, numbers] = figure.first;
+    const found = choice && templates.find(({ dataset }) =>
+      dataset.column === choice.column && dataset.value === choice.value);
+    const has = choice && templates.some(({ dataset }) => dataset.column === choice.column);
+    let next = [body, numbers];
+    if (found) {
+      const copy = found.content.cloneNode(true);
+      next = [copy.querySelector(".ab-body"), copy.querySelector(".ab-numbers")];
+    } else if (has) {
+      next = [element("div", { class: "ab-body" }, element("p", { class: "ab-empty" }, "Too few people to show this.")), null];
+    }
+    figure.querySelectorAll(".ab-body .ab-plot").forEach((plot) => { seen.unobserve(plot); });
+    figure.querySelector(".ab-said")?.remove();
+    figure.querySelector(".ab-body").replaceWith(next[0]);
+    if (numbers) {
+      const there = figure.querySelector(".ab-numbers");
+      there.replaceWith(next[1] ?? element("div", { class: "ab-numbers" }));
+    }
+    if (choice)
+      next[0].prepend(element("p", { class: "ab-said", "aria-live": "polite" }, has
+        ? `${choice.title}: only ${choice.value}` : `${choice.title}: everything, this is not filtered by it`));
+    begin(figure);
+  };
+
+  const filters = () => {
+    const figures = [...document.querySelectorAll("figure:has(> .ab-body)")];
+    if (!figures.length || figures[0].dataset.begun) return;
+    figures[0].dataset.begun = "yes";
+    const all = figures.flatMap((figure) => [...figure.querySelectorAll(":scope > template")]);
+    const whole = all.filter(({ dataset }) => dataset.page);
+    for (const figure of figures) {
+      const own = [...figure.querySelectorAll(":scope > template")].filter(({ dataset }) => !dataset.page);
+      if (own.length)
+        figure.querySelector("figcaption").after(
+          menu(own, figure.id.replace(/^chart-/, "") + ".", "Show", (choice) => show(figure, choice)));
+    }
+    if (whole.length) {
+      const heading = document.querySelector("article h1");
+      const made = menu(whole, "", "Show on this page", (choice) => figures.forEach((figure) => show(figure, choice)));
+      if (made && heading) heading.after(made);
+    }
+  };
+
+  // Tables are sorted by the heading that is pressed, and searched where they are long.
+  const LONG = 10;
+  const key = (row, column) => {
+    const { dataset, textContent } = row.cells[column];
+    return dataset.sort === undefined ? textContent : dataset.sort === "" ? null : Number(dataset.sort);
+  };
+  const compare = (one, other) => one === null || other === null ? (one === null) - (other === null)
+    : typeof one === "number" ? one - other : one.localeCompare(other, undefined, { numeric: true });
+
+  const sortable = (table) => {
+    if (table.dataset.begun) return;
+    table.dataset.begun = "yes";
+    const body = table.tBodies[0];
+    const rows = [...body.rows];
+    [...table.tHead.rows[0].cells].forEach((cell, column) => {
+      const button = element("button", { type: "button" }, ...cell.childNodes);
+      cell.replaceChildren(button);
+      button.addEventListener("click", () => {
+        // Numbers begin with the largest, names with the first; pressing again turns round.
+        const numbers = rows.some((row) => typeof key(row, column) === "number") && column >= Number(table.dataset.depth);
+        const now = cell.getAttribute("aria-sort");
+        const down = now ? now === "ascending" : numbers;
+        table.querySelectorAll("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
+        cell.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const sorted = [...rows].sort((one, other) => {
+          const [a, b] = [key(one, column), key(other, column)];
+          // What is not shown stays below.
+          return a === null || b === null ? compare(a, b) : (down ? -1 : 1) * compare(a, b);
+        });
+        body.append(...sorted);
+      });
+    });
+    if (rows.length <= LONG) return;
+    const input = element("input", { type: "search", autocomplete: "off" });
+    const found = element("span", { role: "status" });
+    input.addEventListener("input", () => {
+      const wanted = input.value.trim().toLowerCase();
+      rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(wanted); });
+      found.textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+    });
+    table.parentElement.before(element("p", { class: "ab-search" }, element("label", {}, "Search ", input), " ", found));
+  };
+
+  const begin = (root) => {
+    root.querySelectorAll(".ab-plot").forEach((plot) => seen.observe(plot));
+    root.querySelectorAll("table.ab-sort").forEach(sortable);
+  };
+
+  // With instant navigation a page comes without being loaded; Material says so.
+  const start = () => { begin(document); filters(); };
+  if (window.document$) window.document$.subscribe(start);
+  else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
+
   new MutationObserver(repaint).observe(document.body ?? document.documentElement, {
     attributes: true, attributeFilter: ["data-md-color-scheme"],
   });
-  window.addEventListener("beforeprint", () => plots().forEach(draw));
+
+  // What is not drawn yet cannot be waited for: its table is printed.
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = plots().filter((plot) => !plot.figure)
+      .map((plot) => plot.closest("figure").querySelector("details:not([open])")).filter(Boolean);
+    opened.forEach((details) => { details.open = true; });
+    plots().forEach(draw);
+  });
+  window.addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));
 })();
