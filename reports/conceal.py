@@ -7,9 +7,12 @@ one cell more is held back. Afterwards, what subtraction gives has enough people
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import product
 from typing import Any
 
-__all__ = ["Key", "conceal", "settle"]
+from reports.block import GRAINS
+
+__all__ = ["Key", "conceal", "settle", "sums"]
 
 Key = tuple[Any, ...]
 
@@ -120,3 +123,41 @@ def _behind(keys: list[Key], hidden: Collection[Key], source: Mapping[Key, list[
             return rest
         further = [key for key in behind if key in source and key not in seen]
     return [key for key in keys if key not in hidden]
+
+
+def sums(grains: Sequence[str | None]) -> list[Callable[[Key], Any]]:
+    """What cells are summed up into that another block may show: rows, columns, coarser periods, and the whole.
+
+    `grains` has, for each part of a key, into which periods it is cut if it is a time.
+    """
+    ways: list[list[Callable[[Any], Any]]] = []
+    for grain in grains:
+        known = list(GRAINS)
+        coarser = [] if grain is None else [_coarser(one) for one in known[known.index(grain) + 1 :]]
+        ways.append([_same, *coarser, _nothing])
+    # The first is each cell by itself.
+    return [_total(way) for way in list(product(*ways))[1:]]
+
+
+def _same(part: Any) -> Any:
+    return part
+
+
+def _nothing(part: Any) -> Any:
+    return None
+
+
+def _coarser(grain: str) -> Callable[[Any], Any]:
+    def period(time: Any) -> Any:
+        if time is None:
+            return None
+        if grain == "week":
+            return time.isocalendar()[:2]
+        parts = {"day": (time.month, time.day), "month": (time.month,), "quarter": ((time.month - 1) // 3,), "year": ()}
+        return (time.year, *parts[grain])
+
+    return period
+
+
+def _total(way: Sequence[Callable[[Any], Any]]) -> Callable[[Key], Any]:
+    return lambda key: tuple(part(one) for part, one in zip(way, key, strict=True))

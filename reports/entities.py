@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from reports import format, text
-from reports.gate import find
+from reports.columns import find
 from reports.page import Fault, fences, front_matter, key_line, names
 from reports.published import OTHER, UNKNOWN, Published
 from reports.queries import Queries, Row, near, words

@@ -12,8 +12,10 @@ from typing import Any
 
 from reports.block import GRAINS
 from reports.cells import Axis, Counted
-from reports.conceal import Key, settle
-from reports.gate import ENOUGH_SHOWN, MOST_CELLS, Gate, Held, labelled
+from reports.conceal import Key, settle, sums
+from reports.gate import ENOUGH_SHOWN, MOST_CELLS, Gate, Held
+from reports.labels import labelled
+from reports.measured import intervals, shares
 from reports.published import Filter, Published
 from reports.sandbox import QueryError
 from reports.shapes import BINS, ended, widened
@@ -79,7 +81,7 @@ def _split(
     # What the figure itself does not show is not split, and a value without a name is not offered.
     outside = {key for key in cells if key[:-1] in base.left_out}
     left_out = outside | {key for key in cells if key[:-1] in base.hidden or key[-1] == 0}
-    totals = gate.totals(every)
+    totals = sums([axis.grain for axis in every])
     people = {key: cell.people for key, cell in cells.items()}
     rank = gate.rank_hidden(every, -2)
     hidden = settle(people, left_out, counted.persons, totals, gate.minimum, rank)
@@ -104,10 +106,10 @@ def _split(
         rows += sum(cell.rows for cell in there.values())
         if not own:
             continue
-        gate.shares(own, list(held.cells.values()), (), len(axes))
+        shares(gate.block.y, own, list(held.cells.values()), (), len(axes))
         made = gate.laid_out(held, own, axes, numbers[value], published.grain)
         if gate.block.interval:
-            made = gate.intervals(made, {key[:-1]: one for key, one in spread.items() if key[-1] == value}, own, axes)
+            made = intervals(made, {key[:-1]: one for key, one in spread.items() if key[-1] == value}, own, axes)
         told += sum(there[key].rows for key in own if any(given is not None for given in own[key]))
         reaches = made.rows[-1][0] == published.unfinished
         made = replace(made, partial=published.partial and reaches, logarithmic=published.logarithmic)

@@ -4,29 +4,27 @@ What is not shown is chosen by reports/conceal.py; here it is folded into "Other
 left blank.
 """
 
-import difflib
-import math
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import product
-from statistics import NormalDist
 from typing import Any
 
 import duckdb
 
-from reports import bins, format
-from reports.block import GRAINS, PERCENTILES, Block, Measure
+from reports import bins
+from reports.block import GRAINS, Block, Measure
 from reports.cells import Axis, Cell, Counted, conditions, text_of
-from reports.conceal import Key, conceal
+from reports.columns import INTEGERS, check_x, find, finite, unit_of
+from reports.conceal import Key, conceal, sums
 from reports.format import inert
-from reports.published import OTHER, UNKNOWN, Column, Published, Value
+from reports.labels import dimension_of, labelled, rank
+from reports.measured import intervals, shares, tail
+from reports.published import OTHER, Column, Published, Value
 from reports.rounding import summed
 from reports.sandbox import QueryError
 from reports.warehouse import quote
 
-__all__ = ["Gate", "bin_names", "check_x", "ends", "find", "finite", "unit_of"]
+__all__ = ["ENOUGH_SHOWN", "MOST_CELLS", "MOST_ROWS", "Gate", "Held"]
 
 # A grain must show this share of the rows that it was given, or a coarser one is tried.
 ENOUGH_SHOWN = 0.8
@@ -36,52 +34,6 @@ MOST_ROWS = 1_000
 MOST_CELLS = 5_000
 # Into how many bins a heatmap cuts a number.
 HEATMAP_BINS = 12
-VERSION = re.compile(r"\d+(\.\d+)+")
-KINDS = {"VARCHAR": "text", "BOOLEAN": "boolean", "DATE": "time", "DOUBLE": "number", "FLOAT": "number"}
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-BOOLEANS = {"true": "yes", "false": "no"}
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-SURE = NormalDist().inv_cdf(0.975)
-
-
-def find(name: str, columns: Mapping[str, str], option: str) -> tuple[str, str]:
-    """A column's name as it is spelt in the relation, and its kind."""
-    for there, kind in columns.items():
-        if there.lower() == name.lower():
-            return there, _kind_of(there, kind, option)
-    near = difflib.get_close_matches(name, list(columns), 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(columns)}"
-    raise QueryError(f'column "{name}" not found; {hint}', option=option)
-
-
-def _kind_of(name: str, sql_type: str, option: str) -> str:
-    if sql_type.startswith("TIMESTAMP"):
-        return "time"
-    if sql_type in INTEGERS or sql_type.startswith("DECIMAL"):
-        return "number"
-    if sql_type.startswith("ENUM"):
-        return "text"
-    if sql_type in KINDS:
-        return KINDS[sql_type]
-    raise QueryError(f'column "{name}" is {sql_type}, which is never published; select one of its parts', option=option)
-
-
-def unit_of(name: str, kind: str) -> str:
-    """The kind of a column's values, durations apart from other numbers."""
-    return "milliseconds" if kind == "number" and name.lower().endswith("_ms") else kind
-
-
-def check_x(block: Block, x: tuple[str, str] | None) -> None:
-    """Refuses an x that is not what the kind of chart needs."""
-    if block.type in ("line", "area", "share", "band", "retention") and x is not None and x[1] != "time":
-        raise QueryError(f'a {block.type} needs a time on x, "{x[0]}" is not one; use type: bar', option="x")
-
-
-def finite(value: Any) -> Any:
-    """Infinity and NaN, which JSON and axes do not have, as nothing; text as inert as a label."""
-    if isinstance(value, str):
-        return inert(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
@@ -289,12 +241,12 @@ class Gate:
         shown = held.cells.keys() - held.hidden
         if not shown:
             return self.empty("too few people" if inside else "no data", axes, grain), 0.0
-        values = self.values(held.counted, held.cells, held.hidden, self.totals(axes), axes)
-        self.shares(values, list(held.cells.values()), held.left_out, len(axes))
+        values = self.values(held.counted, held.cells, held.hidden, sums([axis.grain for axis in axes]), axes)
+        shares(self.block.y, values, list(held.cells.values()), held.left_out, len(axes))
         people = held.counted.people(shown if held.hidden else None)
         published = self.laid_out(held, values, axes, people, grain)
         if self.block.interval:
-            published = self.intervals(published, held.counted.spread(), shown, axes)
+            published = intervals(published, held.counted.spread(), shown, axes)
         told = sum(held.cells[key].rows for key in shown if any(value is not None for value in values[key]))
         return published, told / sum(cell.rows for cell in inside)
 
@@ -303,11 +255,11 @@ class Gate:
     ) -> Published:
         """The cells that are shown as rows, in the order in which they are drawn."""
         rows = [(*labelled(key, axes), *values[key]) for key in held.cells if key not in held.hidden]
-        rows.sort(key=lambda row: [_rank(axis, label) for axis, label in zip(axes, row, strict=False)])
-        groups = sorted({row[1] for row in rows}, key=lambda label: _rank(axes[1], label)) if axes[1:] else ()
+        rows.sort(key=lambda row: [rank(axis, label) for axis, label in zip(axes, row, strict=False)])
+        groups = sorted({row[1] for row in rows}, key=lambda label: rank(axes[1], label)) if axes[1:] else ()
         back = [held.cells[key].people for key in held.hidden - held.left_out]
         return Published(
-            dimensions=tuple(_dimension_of(axis) for axis in axes),
+            dimensions=tuple(dimension_of(axis) for axis in axes),
             measures=self.measures,
             rows=tuple(rows),
             people=people,
@@ -330,7 +282,7 @@ class Gate:
                 f"this makes {len(cells) - len(left_out):,} cells; take a coarser grain or a smaller limit",
                 option="grain",
             )
-        hidden = self._hidden(counted, cells, left_out, self.totals(axes), axes)
+        hidden = self._hidden(counted, cells, left_out, sums([axis.grain for axis in axes]), axes)
         fold = hidden - left_out if self._folds(axes) else set()
         if fold:
             counted = Counted(self.connection, self.source, axes, self.block.y, fold=fold)
@@ -371,7 +323,7 @@ class Gate:
         counted = Counted(self.connection, self.source, axes[:1], ())
         places = {cell.key: cell for cell in counted.cells()}
         outside = {key[:1] for key in left_out}
-        hidden = self._hidden(counted, places, outside, self.totals(axes[:1]), axes[:1])
+        hidden = self._hidden(counted, places, outside, sums([axes[0].grain]), axes[:1])
         return {key for key in cells if key[:1] in hidden}
 
     def _folds(self, axes: Sequence[Axis]) -> bool:
@@ -379,18 +331,6 @@ class Gate:
         if not axes or axes[-1].labels is None:
             return False
         return len(axes) == 1 or (len(axes) == 2 and (self.block.type in ("area", "share", "bar")))
-
-    def totals(self, axes: Sequence[Axis]) -> list[Callable[[Key], Any]]:
-        """What cells are summed up into that another block may show: rows, columns, coarser periods, and the whole."""
-        ways: list[list[Callable[[Any], Any]]] = []
-        for axis in axes:
-            some: list[Callable[[Any], Any]] = [_same]
-            if axis.kind == "time":
-                grains = list(GRAINS)
-                some += [_coarser(grain) for grain in grains[grains.index(axis.grain or "year") + 1 :]]
-            ways.append([*some, _nothing])
-        # The first is each cell by itself.
-        return [_total(way) for way in list(product(*ways))[1:]]
 
     def values(
         self,
@@ -418,7 +358,7 @@ class Gate:
         return {
             key: [
                 self._told(measure, value, number)
-                if number * _tail(measure) >= self.minimum and key not in closed[place]
+                if number * tail(measure) >= self.minimum and key not in closed[place]
                 else None
                 for place, (measure, (value, number)) in enumerate(zip(self.block.y, cell.values, strict=True))
             ]
@@ -432,35 +372,10 @@ class Gate:
             return summed(given, people, self.step)
         return given
 
-    def intervals(
-        self, published: Published, spread: Mapping[Key, tuple[float, int]], keys: Collection[Key], axes: Sequence[Axis]
-    ) -> Published:
-        """With the ends of the first measure's 95 % interval as two more columns."""
-        measure, depth, wanted = published.measures[0], len(axes), set(keys)
-        spread = {tuple(labelled(key, axes)): one for key, one in spread.items() if key in wanted}
-        rows = [(*row, *_interval(measure, row[depth], spread.get(row[:depth]))) for row in published.rows]
-        ends = tuple(Column(f"{measure.name} {end}", measure.kind) for end in ("from", "to"))
-        return replace(published, measures=(*published.measures, *ends), rows=tuple(rows), interval=True)
-
-    def shares(
-        self, values: Mapping[Key, list[Value]], cells: Sequence[Cell], left_out: Collection[Key], depth: int
-    ) -> None:
-        """Bare `share`: each cell's part of all, for each place on x where there is a color."""
-        by = 1 if depth > 1 else 0
-        totals: dict[Key, int] = {}
-        for cell in cells:
-            if cell.key not in left_out:
-                totals[cell.key[:by]] = totals.get(cell.key[:by], 0) + cell.rows
-        for place, measure in enumerate(self.block.y):
-            if measure == Measure("share"):
-                for key, row in values.items():
-                    counted = row[place]
-                    row[place] = counted / totals[key[:by]] if isinstance(counted, int) else None
-
     def empty(self, why: str, axes: Sequence[Axis] = (), grain: str | None = None) -> Published:
         """Nothing, and why."""
         return Published(
-            dimensions=tuple(_dimension_of(axis) for axis in axes),
+            dimensions=tuple(dimension_of(axis) for axis in axes),
             measures=self.measures,
             rows=(),
             people=0,
@@ -471,109 +386,11 @@ class Gate:
         )
 
 
-def _interval(measure: Column, value: Value, spread: tuple[float, int] | None) -> tuple[Value, Value]:
-    """Wilson's for a share, with as many draws as would spread so much by themselves; the usual one for a mean."""
-    if spread is None or not isinstance(value, int | float):
-        return None, None
-    variance, people = spread
-    if measure.kind != "share":
-        half = SURE * math.sqrt(variance)
-        return value - half, value + half
-    draws = value * (1 - value) / variance if variance else people
-    middle = (value + SURE**2 / (2 * draws)) / (1 + SURE**2 / draws)
-    half = SURE * math.sqrt(value * (1 - value) / draws + SURE**2 / (4 * draws**2)) / (1 + SURE**2 / draws)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _left_out(key: Key, until: datetime | None) -> bool:
     """Rows without a time or a number, and those of the period that is not over."""
     return None in key or (until is not None and not key[0] < until)
 
 
-def _same(part: Any) -> Any:
-    return part
-
-
-def _nothing(part: Any) -> Any:
-    return None
-
-
-def _coarser(grain: str) -> Callable[[Any], Any]:
-    def period(time: Any) -> Any:
-        if time is None:
-            return None
-        if grain == "week":
-            return time.isocalendar()[:2]
-        parts = {"day": (time.month, time.day), "month": (time.month,), "quarter": ((time.month - 1) // 3,), "year": ()}
-        return (time.year, *parts[grain])
-
-    return period
-
-
-def _total(way: Sequence[Callable[[Any], Any]]) -> Callable[[Key], Any]:
-    return lambda key: tuple(part(one) for part, one in zip(way, key, strict=True))
-
-
-def _dimension_of(axis: Axis) -> Column:
-    return Column(axis.column.name, "text") if axis.edges is not None else axis.column
-
-
 def _before(one: Any, other: datetime) -> bool:
     """Whether a date or time is before another."""
     return bool((one if isinstance(one, datetime) else datetime(one.year, one.month, one.day)) < other)
-
-
-def labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
-    """The key with labels in place of their numbers."""
-    made: list[Value] = []
-    for part, axis in zip(key, axes, strict=True):
-        if axis.edges is not None:
-            made.append(format.between(axis.column, *ends(axis, part)))
-        elif axis.labels is None:
-            made.append(part)
-        else:
-            label = axis.labels[part - 1] if part else OTHER
-            made.append(BOOLEANS.get(label, label) if axis.kind == "boolean" else inert(label))
-    return made
-
-
-def bin_names(axis: Axis) -> list[str]:
-    """What the bins of an axis are called, in order."""
-    return [format.between(axis.column, *ends(axis, number)) for number in range(len(axis.edges or ()) + 1)]
-
-
-def ends(axis: Axis, number: int) -> tuple[float | None, float | None]:
-    """Where a bin begins and ends; None where it has no end."""
-    assert axis.edges is not None
-    return axis.edges[number - 1] if number else None, axis.edges[number] if number < len(axis.edges) else None
-
-
-def _rank(axis: Axis, label: Any) -> Any:
-    """Time goes by; numbers and versions rise; other categories by size, "not known" and "Other" last."""
-    if axis.edges is not None:
-        return bin_names(axis).index(label)
-    if axis.labels is None:
-        return label
-    if label in (OTHER, UNKNOWN):
-        return (1, label == OTHER)
-    if axis.kind == "boolean":
-        return (0, label == "no")
-    if axis.kind == "number":
-        return (0, float(label))
-    if label in WEEKDAYS and set(axis.labels) <= {*WEEKDAYS, UNKNOWN}:
-        return (0, WEEKDAYS.index(label))
-    if all(VERSION.match(other) for other in axis.labels if other != UNKNOWN):
-        numbers = VERSION.match(label)
-        assert numbers is not None
-        # 1.6.0-rc1 comes before 1.6.0.
-        return (0, [int(part) for part in numbers[0].split(".")], label == numbers[0], label)
-    return (0, [inert(other) for other in axis.labels].index(label))
-
-
-def _tail(measure: Measure) -> float:
-    """Which part of a measure's people must reach the minimum.
-
-    A percentile is close to one person's value unless half the minimum lies beyond it: p95 needs ten times as many.
-    """
-    part = PERCENTILES.get(measure.name, 0.5)
-    return round(2 * min(part, 1 - part), 6)

@@ -13,8 +13,9 @@ from datetime import datetime
 import duckdb
 
 from reports.block import Block
+from reports.columns import INTEGERS, check_x, find, finite, unit_of
 from reports.filters import filtered
-from reports.gate import INTEGERS, MOST_ROWS, Gate, check_x, find, finite, unit_of
+from reports.gate import MOST_ROWS, Gate
 from reports.published import Column, Published
 from reports.rounding import rounded
 from reports.sandbox import QueryError

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from reports.cells import Axis, Counted
-from reports.conceal import Key, conceal
-from reports.gate import Gate, bin_names, ends, find, finite
+from reports.columns import find, finite
+from reports.conceal import Key, conceal, sums
+from reports.gate import Gate
+from reports.labels import bin_names, ends
 from reports.published import Column, Published, Value
 from reports.sandbox import QueryError
 from reports.warehouse import quote, quote_if_needed
@@ -225,7 +227,7 @@ def _cohorts(gate: Gate, name: str, grain: str) -> tuple[Published, float]:
     if not sizes:
         return gate.empty("no data", grain=grain), 0.0
     rank = _latest
-    hidden = conceal(sizes, (), whole.persons, gate.totals([cohort]), gate.minimum, rank)
+    hidden = conceal(sizes, (), whole.persons, sums([grain]), gate.minimum, rank)
     if len(hidden) == len(sizes):
         return gate.empty("too few people", grain=grain), 0.0
     by_period = Counted(gate.connection, source, [cohort, period], ())
