@@ -14,6 +14,7 @@ from reports.publish import publish
 from reports.published import OTHER, Published
 from reports.sandbox import QueryError
 from tests import test_publish as gate
+from tests.attack import examples
 from tests.test_publish import MONDAY, NOW, RUNS, Row, ask, connection, fill, groups, people, persons_of
 
 __all__ = ["connection"]
@@ -123,7 +124,7 @@ def filtered_blocks(draw: st.DrawFn) -> Block:
     return replace(block, filter=tuple(free))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS, block=filtered_blocks(), minimum=st.integers(2, 5))
 def test_nothing_of_too_few_people_follows_from_a_figure_and_its_filters(
     connection: duckdb.DuckDBPyConnection, runs: list[tuple[Any, ...]], block: Block, minimum: int

@@ -17,6 +17,7 @@ from reports.cells import statement
 from reports.publish import publish
 from reports.published import OTHER, UNKNOWN, Column, Published, Value
 from reports.sandbox import QueryError
+from tests.attack import examples
 
 NOW = datetime(2026, 3, 18, 12)  # a Wednesday
 MONDAY = datetime(2026, 3, 16)
@@ -484,7 +485,7 @@ def blocks(draw: st.DrawFn) -> Block:
     return parse("\n".join([*lines, f"y: [{', '.join(count)}]"]))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS, block=blocks(), minimum=st.integers(2, 5))
 def test_no_published_cell_has_too_few_people_when_counted_again(
     connection: duckdb.DuckDBPyConnection, runs: list[tuple[Any, ...]], block: Block, minimum: int

@@ -21,6 +21,7 @@ from reports.published import Published
 from reports.rounding import rounded
 from reports.site import Site
 from tests import buckets
+from tests.attack import examples
 from tests.sites import APPLICATION, MONDAY, NOW, project, runs
 from tests.test_publish import RUNS, Row, blocks, connection, fill, people
 
@@ -60,7 +61,7 @@ def test_without_rounding_two_builds_tell_what_one_person_did_and_with_it_they_d
     assert first == second == (60, 60, 60_000.0, 1_000.0)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=RUNS, new=RUNS.map(lambda rows: rows[:4]), block=blocks(), minimum=st.integers(2, 5))
 def test_whatever_two_rounded_builds_show_nobody_or_enough_people_may_have_come_between(
     connection: duckdb.DuckDBPyConnection,

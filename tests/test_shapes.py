@@ -19,6 +19,7 @@ from reports.cells import statement
 from reports.publish import publish
 from reports.published import Published
 from reports.sandbox import QueryError
+from tests.attack import examples
 from tests.test_publish import MONDAY, NOW, ask, connection, fill, people
 
 __all__ = ["connection"]
@@ -84,7 +85,7 @@ def test_a_histogram_of_text_says_so(connection: duckdb.DuckDBPyConnection) -> N
         ask(connection, "type: histogram\ndata: sessions\nx: shell")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(
         st.tuples(
@@ -202,7 +203,7 @@ def test_a_small_cohort_and_one_that_would_give_it_away_are_held_back(connection
     assert shown.withheld == 2
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(st.tuples(st.sampled_from([None, 1, 2, 3, 4, 5, 6, 7, 8]), st.integers(1, 6)), max_size=50),
     minimum=st.integers(2, 4),
