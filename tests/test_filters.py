@@ -157,6 +157,16 @@ def attack(
         for row in cell:
             label = gate.name_of(row[column])
             parts.setdefault((*key, label if label in kept else (OTHER,)), []).append(row)
+    placed = {id(row) for cell in cells.values() for row in cell}
+    for row in rows:
+        # Rows without a time, or of the period that is not shown, are in no cell, and in sums over all time.
+        if id(row) not in placed:
+            key = gate.named(row, shown)
+            names = [groups(rows, one.name, block.limit, minimum) for one in shown.dimensions]
+            key = [part if one.kind == "time" or part in kept_of else OTHER
+                   for part, one, kept_of in zip(key, shown.dimensions, names, strict=True)]  # fmt: skip
+            label = gate.name_of(row[column])
+            parts.setdefault((*key, label if label in kept else (OTHER,)), []).append(row)
     known: dict[int | None, set[tuple[Any, ...]]] = {None: set()} | {n: set() for n in range(len(block.y))}
     for label, made in series.items():
         own = {key: [row for row in cell if gate.name_of(row[column]) == label] for key, cell in cells.items()}
