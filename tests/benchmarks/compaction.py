@@ -40,6 +40,7 @@ connection = duckdb.connect()
 connection.execute("SET TimeZone = 'UTC'")
 connection.execute("SET enable_progress_bar = false")
 columns, source, target = sys.argv[1:]
+connection.execute(f"SET temp_directory = '{target}.spill'")
 connection.execute(
     f"COPY (SELECT * FROM read_json('{source}', columns = {columns}, format = 'newline_delimited')) "
     f"TO '{target}' (FORMAT parquet)"
