@@ -159,4 +159,33 @@ def init_command(directory: Path, id: str | None, name: str | None, source: str 
     click.echo(f"Next: say in applications/{id}.toml what your tool sends, then\n  cd {directory} && abaculus demo")
 
 
-COMMANDS: list[click.Command] = [run, health, init_command]
+@click.command()
+@bucket_option
+@click.option("--endpoint", metavar="URL", envvar="ABACULUS_ENDPOINT", help="Try the ingest function there, too.")
+@click.option("--site", metavar="URL", help="Look at the published site, too.")
+@click.option("--as-function", is_flag=True,
+              help="With the function's own credentials: see that they create in raw/ and nothing else.")  # fmt: skip
+def doctor(bucket: str, endpoint: str | None, site: str | None, as_function: bool) -> None:
+    """Check a set-up from the outside in. Each failure comes with its remedy; exit code 1 when there is one."""
+    from reports import doctor as checks
+
+    loaded = load_registry()
+    store = open_bucket(bucket, retries=False)
+    found = list(checks.function(store)) if as_function else []
+    if not as_function:
+        if site:
+            found += checks.site(site)
+        if endpoint:
+            found += checks.endpoint(endpoint, store)
+        found += checks.compaction(store, bucket, loaded)
+    for one in found:
+        click.echo(f"ok      {one.what}" if one.wrong is None else f"WRONG   {one.what}: {one.wrong}")
+        if one.wrong and one.remedy:
+            click.echo(f"        to do: {one.remedy}")
+    wrong = sum(one.wrong is not None for one in found)
+    if wrong:
+        fail(f"{wrong} of {len(found)} are wrong")
+    click.echo("all is well")
+
+
+COMMANDS: list[click.Command] = [run, health, init_command, doctor]
