@@ -97,6 +97,7 @@ class GitHub:
         self.dispatched: list[tuple[str, Any]] = []
         self.enabled: list[str] = []
         self.stamp: dict[str, Any] | None = None
+        self.site: Path | None = None
         self.pages: dict[str, Any] | None = {"build_type": "workflow"}
         self.runs: dict[str, list[dict[str, Any]]] = {}
         self.has_issues = True
@@ -147,6 +148,8 @@ class GitHub:
         path, _, query = path.partition("?")
         path = path.removeprefix("/repos/me/my-tool")
         match method, path.split("/")[1:]:
+            case "GET", ["site", "abaculus-build.json"] if self.site:
+                return 200, json.loads((self.site / "abaculus-build.json").read_text())
             case "GET", ["site", "abaculus-build.json"]:
                 return (404, None) if self.stamp is None else (200, self.stamp)
             case "GET", ["pages"]:
