@@ -30,6 +30,7 @@ from reports.html import banner, freshness, text
 from reports.index import INDEX, badge, index
 from reports.machine import documents
 from reports.page import Fault, front_matter
+from reports.policy import apply
 from reports.queries import Row
 from reports.site import CLOSED, MINIMUM_USERS, Page, Site
 
@@ -177,7 +178,9 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         run = "-".join(os.environ[name] for name in ("GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT") if name in os.environ)
         stamp = {"built": f"{self.site.now:%Y-%m-%dT%H:%M:%SZ}", "run": run or None, "seconds": self.seconds}
         (Path(config.site_dir) / STAMP).write_text(json.dumps(stamp) + "\n")
+        # A page that is served gets a script from MkDocs, which loads it again when it changed.
         if not self.served:
+            apply(Path(config.site_dir))
             self.site.connection.close()
 
     def write_index(self, out: Path) -> None:
