@@ -138,6 +138,15 @@ def check() -> None:
 
 
 @registry_group.command()
+@click.option("--minimum-users", default=10, show_default=True, help="How many people your site shows at least.")
+def privacy(minimum_users: int) -> None:
+    """Print a privacy text for your users, as Markdown, made from the registry."""
+    from reports.collected import privacy as text
+
+    click.echo(text(load_registry(), minimum_users))
+
+
+@registry_group.command()
 @click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
 @bucket_option
 def suggest(files: tuple[Any, ...], bucket: str) -> None:

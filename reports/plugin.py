@@ -24,7 +24,8 @@ from mkdocs.utils import get_relative_url
 
 from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
-from reports import assets, warehouse
+from reports import assets, collected, warehouse
+from reports.bookkeeping import bookkeeping
 from reports.entities import listed
 from reports.html import banner, freshness, text
 from reports.index import INDEX, badge, index
@@ -138,12 +139,26 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
                 if "{{" in str(page.meta.get(key)):
                     del page.meta[key]
             return listed(self.templates[uri])
-        done = self.run(markdown, page.file, *self.made.get(uri, (page.file,)))
+        done = self.run(self.filled(markdown, uri, files), page.file, *self.made.get(uri, (page.file,)))
         page.meta.update(done.meta)
         self.pages[uri] = done
         self.urls[done.name] = page.url
         self.seconds[page.file.src_uri] = round(time.monotonic() - began, 3)
         return done.markdown
+
+    def filled(self, markdown: str, uri: str, files: Files) -> str:
+        """The page with what is made from the registry and the ledger, where it asks for that."""
+        known = self.site.snapshot.registry
+        sources = {file.src_uri: file.content_string for file in files.documentation_pages()}
+        parts = {
+            "fields": lambda: collected.fields(known, collected.uses(sources), uri),
+            "privacy": lambda: collected.privacy(known, self.site.minimum_users),
+            "pipeline": lambda: bookkeeping(self.site),
+        }
+        try:
+            return collected.fill(markdown, parts)
+        except ValueError as error:
+            raise PluginError(f"{uri}: {error}") from None
 
     def on_page_content(self, html: str, *, page: MkDocsPage, config: MkDocsConfig, files: Files) -> str:
         """Puts the figures in place of the placeholders."""

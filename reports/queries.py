@@ -3,12 +3,13 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
-from reports.published import Published
+from reports.block import Block
+from reports.published import Column, Published
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import VIEWS, literal, quote
 
@@ -85,9 +86,14 @@ class Queries:
             raise explain(error, sql, values=False) from None
         self.named[name] = _Query(sql, unit)
 
-    def publish(self, given: str, published: Published) -> None:
-        """The published cells of a named chart become a table, of time only the periods that are over."""
+    def publish(self, given: str, published: Published, block: Block | None = None) -> None:
+        """The published cells of a named chart become a table, of time only the periods that are over.
+
+        One without a cell has the columns that it will have: a page must not fail before there is data.
+        """
         name = self._free(given, "chart")
+        if published.empty and block:
+            published = _promised(block, published)
         columns, values = [], {}
         for number, (column, called) in enumerate(zip(published.columns, identifiers(published), strict=True)):
             given_values = [row[number] for row in published.whole]
@@ -118,6 +124,22 @@ class Queries:
             if name in needed:
                 needed |= words(self.named[name].sql) & self.named.keys()
         return [name for name in self.named if name in needed]
+
+
+def _promised(block: Block, published: Published) -> Published:
+    """An empty chart with all columns of its kind."""
+    dimensions, measures = published.dimensions, published.measures
+    if block.type == "retention":
+        dimensions = (Column("first used", "time"), Column(f"{block.grain or 'month'}s since", "number"))
+        measures = (Column("people", "number"), Column("share", "share"), Column("of people", "number"))
+    elif block.type == "funnel":
+        dimensions = (Column("step", "text"),)
+        measures = (*measures, Column("of the first", "share"), Column("of the step before", "share"))
+    elif block.type == "histogram":
+        dimensions = (Column("from", "number"), Column("to", "number"))
+    if block.interval:
+        measures = (*measures, *(Column(f"{measures[0].name} {end}", measures[0].kind) for end in ("from", "to")))
+    return replace(published, dimensions=dimensions, measures=measures)
 
 
 def near(name: str, known: Iterable[str]) -> str:

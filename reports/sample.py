@@ -276,6 +276,7 @@ class _Cairn:
         tasks, containers = project = one.projects[int(rng.random() ** 2 * len(one.projects))]
         builder = "buildkit" if time >= one.buildkit_from else "legacy"
         spans, end = self.spans(one, time, command, reason, project, builder)
+        end = max(end, time + (1 + len(events)) * 30_000)  # a short run in which much happened
         loaded = bool(spans) and reason != "ConfigurationInvalid"
         return {
             "sessionId": _uuid(rng),

@@ -342,7 +342,7 @@ class _Run:
         self.expected(block, published)
         if block.name:
             try:
-                self.queries.publish(block.name, published)
+                self.queries.publish(block.name, published, block)
             except QueryError as error:
                 raise BlockError([(block.lines["name"], error.message)]) from None
         path = f"data/{self.name}/{id}"

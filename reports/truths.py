@@ -96,7 +96,7 @@ class Truths:
     task_not_found: float = 0.026  # share of all sessions
     completion: Weights = field(default_factory=COMPLETION.copy)  # shell -> share of its people, at the end
     completion_at_start: float = 0.5  # share of those who had it from the start; the others set it up over time
-    completion_effect: float = 0.30  # how much less often they fail with task not found (relative)
+    completion_effect: float = 0.45  # how much less often they fail with task not found (relative)
 
     other_failures: float = 0.09  # share of "run" sessions with a task that exists
     windows_factor: float = 1.4  # on other failures

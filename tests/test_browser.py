@@ -306,7 +306,7 @@ def test_a_page_opened_from_a_file_works(visit: Open, cairn: Path) -> None:
 
 def test_downloads_of_a_page_are_there(visit: Open, cairn: Path) -> None:
     with served(cairn) as root:
-        opened = visit(f"{root}errors.html", root)
+        opened = visit(f"{root}failures.html", root)
         links = opened.page.evaluate("[...document.querySelectorAll('.ab-more a[download]')].map((one) => one.href)")
         assert links
         for link in links:
@@ -315,7 +315,7 @@ def test_downloads_of_a_page_are_there(visit: Open, cairn: Path) -> None:
 
 def test_the_link_of_a_block_leads_to_it(visit: Open, cairn: Path) -> None:
     with served(cairn) as root:
-        opened = visit(f"{root}errors.html", root)
+        opened = visit(f"{root}failures.html", root)
         ids = opened.page.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
         assert len(ids) == len(set(ids))
         for link in opened.page.locator("figcaption a.headerlink").all():

@@ -119,7 +119,7 @@ def test_a_session_as_a_jvm_client_writes_it_is_in_the_table_to_the_microsecond(
         {"session_id": uuid(1), "start_time": START.isoformat()[:26] + "Z", "exit_code": -1, "shell": None,
          "failure_reason": "TaskNotFound"}
     ]  # fmt: skip
-    page = (site / "errors.html").read_text()
+    page = (site / "failures.html").read_text()
     assert "oo few people" in page
     assert "TaskNotFound" not in page
     assert uuid(1) not in page and uuid(1_000_001) not in page
@@ -155,7 +155,7 @@ def test_the_same_path_holds_on_a_real_s3_server(s3: Environment, tmp_path: Path
     entry = json.loads(abaculus("compact", "--json", "--bucket", bucket, env=env))
     assert entry["applications"]["cairn"]["stored"] == 30
     abaculus("build", "--bucket", bucket, "--out", str(site), env=env)
-    assert "TaskNotFound" in (site / "errors.html").read_text()
+    assert "TaskNotFound" in (site / "failures.html").read_text()
     for _ in range(2):
         assert sql(bucket, "SELECT count(*) AS runs, count(DISTINCT user_id) AS people FROM sessions", env) == [
             {"runs": 30, "people": 30}
