@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ingest import registry
 from ingest.bucket import BucketError, open_bucket
 from reports import author, operate, workflow
 from reports.job import run_build, run_compact, tell
+from reports.telemetry import current, telemetry
 from reports.terminal import bucket_option, fail, load_registry, progress, say
 
 __all__ = ["main"]
@@ -25,6 +27,13 @@ OUT = click.option(
 
 class Commands(click.Group):
     """Turns what a maintainer can mend into a sentence and exit code 1; a bug keeps its traceback."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
+        """Runs the program, as a session of its own if its user lets it."""
+        given = sys.argv[1:] if args is None else args
+        with telemetry.session(off=list(given[:1]) == ["telemetry"]) as session:
+            session.environment()
+            return super().main(args, *rest, obj=session, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command."""
@@ -43,8 +52,10 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="abaculus", message="%(package)s %(version)s")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Telemetry for command-line tools at nearly no cost, read as a static site."""
+    current().attribute("commandName", context.invoked_subcommand)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
 
@@ -192,6 +203,7 @@ def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:
 
 for command in (*operate.COMMANDS, *author.COMMANDS, *workflow.COMMANDS):
     main.add_command(command)
+main.add_command(telemetry.click_group())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import click
 from ingest.bucket import open_bucket
 from reports.format import inert
 from reports.ledger import Entry
+from reports.telemetry import current
 from reports.terminal import fail, load_registry, progress, say
 
 __all__ = ["in_workflow", "minimum_users", "run_build", "run_compact", "tell"]
@@ -40,7 +41,7 @@ def run_compact(bucket: str, applications: Collection[str] = (), since: date | N
     if unknown := sorted(set(applications) - set(loaded)):
         fail(f"no application {unknown[0]!r} in the registry; there are {', '.join(loaded)}")
     try:
-        with progress("Compacting") as told:
+        with progress("Compacting") as told, current().span("Compact"):
             return compact(open_bucket(bucket), bucket, loaded, applications=applications, since=since, progress=told)
     except (TableError, Overtaken) as error:
         fail(str(error))
@@ -72,7 +73,7 @@ def run_build(bucket: str, out: Path | None) -> Path:
 
     load_registry()
     try:
-        with progress("Building the site"):
+        with progress("Building the site"), current().span("Build"):
             site = build(bucket, out)
     except BuildError as error:
         if in_workflow():

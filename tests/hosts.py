@@ -23,7 +23,8 @@ from typing import Any
 from ingest.registry import Application, parse
 
 __all__ = [
-    "APPLICATION", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "function", "proxy", "resets", "says", "stalls", "stored",
+    "APPLICATION", "CLEAN", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "function", "proxy", "resets", "respond", "says",
+    "stalls", "stored",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
@@ -225,12 +226,14 @@ def proxy(upstream: str = "http://127.0.0.1:9") -> Iterator[Proxy]:
             if made.fault(self, body):
                 return
             connection = http.client.HTTPConnection(made.upstream, timeout=20)
-            connection.request("POST", self.path, body, dict(self.headers.items()))
+            connection.request(self.command, self.path, body, dict(self.headers.items()))
             with connection.getresponse() as answer:
                 content = answer.read()
                 made.after()
                 respond(self, answer.status, content, dict(answer.headers.items()))
             connection.close()
+
+        do_PUT = do_POST
 
         def log_message(self, format: str, *args: object) -> None:
             pass

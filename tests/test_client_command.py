@@ -47,7 +47,7 @@ def test_status_says_whether_it_is_on_and_which_rule_decided(tmp_path: Path) -> 
     assert first_line(MY_TOOL_TELEMETRY="1") == "on, because MY_TOOL_TELEMETRY says yes"
     assert first_line(MY_TOOL_TELEMETRY="0") == "off, because MY_TOOL_TELEMETRY says no"
     assert first_line(MY_TOOL_TELEMETRY="1", DO_NOT_TRACK="1") == "off, because DO_NOT_TRACK is set"
-    assert first_line(MY_TOOL_TELEMETRY_ENDPOINT="ftp://x").startswith("off, because the endpoint is not")
+    assert first_line(MY_TOOL_TELEMETRY_ENDPOINT="ftp://x").startswith("off, because there is no https:// address")
     (home.project / ".do-not-track").touch()
     assert first_line() == "off, because a file .do-not-track here or in a directory above forbids it"
 

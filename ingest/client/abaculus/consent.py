@@ -80,7 +80,7 @@ RULES: tuple[tuple[str, bool, Callable[[Circumstances], bool], str], ...] = (
     ("variable=0", False, lambda here: here.variable not in ("", *YES), "{variable} says no"),
     ("project", False, _refused_by_project, f"a file {PROJECT_FILE} here or in a directory above forbids it"),
     ("completion", False, _completes, "the shell asks for completions"),
-    ("endpoint", False, lambda here: not here.telemetry.endpoint, "the endpoint is not an https:// address"),
+    ("endpoint", False, lambda here: not here.telemetry.endpoint, "there is no https:// address to send to"),
     ("place", False, lambda here: here.telemetry.directory is None, "you have no home directory to keep it in"),
     ("retired", False, lambda here: here.answer == "retired", "the server takes no more sessions of this tool"),
     ("variable=1", True, lambda here: here.variable in YES, "{variable} says yes"),

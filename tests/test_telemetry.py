@@ -1,0 +1,94 @@
+"""The command's own telemetry: off without a yes, and with one no more than its registry file says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest import registry
+from reports.telemetry import COLLECTS, telemetry
+from tests.hosts import CLEAN, ROOT
+
+CLI = [sys.executable, "-m", "reports.cli"]
+
+
+def paths(application: registry.Application) -> set[str]:
+    """Everything that an application may send, as the registry's paths."""
+    found = {f"attributes.{name}" for name in application.attributes}
+    for part, kinds in (("events", application.events), ("spans", application.spans)):
+        for kind in kinds.values():
+            found |= {f"{part}.{kind.name}", *(f"{part}.{kind.name}.attributes.{name}" for name in kind.attributes)}
+    return found
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {name: os.environ[name] for name in CLEAN if name in os.environ} | {
+        "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }  # fmt: skip
+
+
+def run(environment: dict[str, str], *arguments: str, code: int = 0) -> str:
+    done = subprocess.run([*CLI, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def test_it_can_record_what_its_registry_file_declares_and_nothing_else() -> None:
+    ours = registry.load(ROOT / "ingest" / "applications")["abaculus"]
+    assert paths(ours) == set(COLLECTS)
+
+
+def test_it_says_the_version_that_is_installed() -> None:
+    assert telemetry.version == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9"])
+def test_without_a_yes_nothing_is_recorded(tmp_path: Path, environment: dict[str, str], endpoint: str) -> None:
+    run(environment | {"ABACULUS_TELEMETRY_ENDPOINT": endpoint}, "registry", "check")
+    assert not (tmp_path / "state").exists()
+
+
+def test_without_an_address_a_yes_records_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+    run(environment | {"ABACULUS_TELEMETRY": "1"}, "registry", "check")
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.fixture
+def served(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
+    command = [*CLI, "ingest", "--port", "0", "--bucket", str(tmp_path / "bucket")]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://[^\s,]+", process.stdout.readline())
+        assert found is not None
+        yield found[0]
+        process.terminate()
+
+
+def test_real_sessions_of_its_own_commands_lie_next_to_those_of_the_demo(
+    tmp_path: Path, environment: dict[str, str], served: str
+) -> None:
+    bucket = str(tmp_path / "bucket")
+    own = environment | {"ABACULUS_TELEMETRY": "1", "ABACULUS_TELEMETRY_ENDPOINT": served}
+    run(own, "registry", "check")
+    run(own, "compact", "--bucket", bucket)
+    run(own, "sql", "--bucket", bucket, "SELECT wrong", code=1)
+    # What is left: each run had those before it sent.
+    assert "sent" in run(own, "telemetry", "flush")
+    run(environment, "compact", "--bucket", bucket)
+    query = "SELECT command, exit_code, len(undeclared) AS left_out FROM sessions ORDER BY start_time"
+    assert json.loads(run(environment, "sql", "--json", "--bucket", bucket, query)) == [
+        {"command": "registry", "exit_code": 0, "left_out": 0},
+        {"command": "compact", "exit_code": 0, "left_out": 0},
+        {"command": "sql", "exit_code": 1, "left_out": 0},
+    ]
+    spans = "SELECT type, duration_ms > 0 AS took_time, session.os FROM spans"
+    assert json.loads(run(environment, "sql", "--json", "--bucket", bucket, spans)) == [
+        {"type": "Compact", "took_time": True, "os": "Linux"}
+    ]
