@@ -20,6 +20,9 @@ __all__ = ["Value", "escaped", "insert", "shown", "values"]
 
 # `${{ … }}` is what workflows are written with.
 VALUE = re.compile(r"(?<![$\\{])\{\{[ \t]*(\w+)[ \t]*\.[ \t]*(\w+)[ \t]*\}\}(?!\})")
+# Lines of text: not of a heading, a list, a table or code.
+PARAGRAPH = re.compile(r"(?:(?<=\n\n)|\A)(?![#|>\-*+`~ \t\d<!?=:])[^\n]+(?:\n[^\n]+)*")
+SILENCE = "There is not enough data yet to say more here."
 DEFINITION = re.compile(r"[ \t]*\*?\[[^\]]+\]:")
 
 
@@ -60,9 +63,21 @@ def _wrong(before: str) -> str | None:
 
 
 def insert(markdown: str, given: list[tuple[Value, str]]) -> str:
-    """The page with a text in each place. Its lines stay as many."""
-    for value, text in sorted(given, key=lambda one: one[0].start, reverse=True):
-        markdown = markdown[: value.start] + escaped(text) + markdown[value.end :]
+    """The page with a text in each place. Its lines stay as many.
+
+    A paragraph whose values are all nothing would be a sentence about dashes: it says instead that there is no data.
+    """
+    silent = {
+        part.span()
+        for part in PARAGRAPH.finditer(markdown)
+        if len({text for value, text in given if part.start() <= value.start < part.end()} | {format.NOTHING}) == 1
+        and any(part.start() <= value.start < part.end() for value, _ in given)
+    }
+    pieces = [((value.start, value.end), escaped(text)) for value, text in given]
+    pieces = [piece for piece in pieces if not any(start <= piece[0][0] < end for start, end in silent)]
+    pieces += [((start, end), SILENCE + "\n" * markdown.count("\n", start, end)) for start, end in silent]
+    for (start, end), text in sorted(pieces, reverse=True):
+        markdown = markdown[:start] + text + markdown[end:]
     return markdown
 
 

@@ -166,16 +166,32 @@ def test_what_is_withheld_or_not_there_is_a_dash(site: Site) -> None:
     assert (said, site.faults) == ("64, \u2013, \u2013", [])
 
 
+def test_a_paragraph_of_nothing_but_dashes_says_so_in_words(site: Site) -> None:
+    few = "```sql few\nFROM sessions WHERE shell = 'RARE'\n```\n"
+    few += "```yaml chart\ntype: number\ndata: few\ny: people\nname: n\n```\n\n"
+    text = (
+        few
+        + "Of {{ n.people }} people,\nall {{ n.people }} are here.\n\nNobody else. {{ n.people }}\n\n# {{ n.people }}\n"
+    )
+    page = run(site, text + "\n- {{ n.people }}\n\nSaid.\n")
+    lines = [html.unescape(line) for line in page.markdown.split("\n") if line and "abaculus" not in line]
+    silence = "There is not enough data yet to say more here."
+    assert lines == [silence, silence, "# \u2013", "- \u2013", "Said."]
+    # What is wrong further down is still on the line where it stands.
+    (found,) = faults(site, text.replace("# {{ n.people }}", "# {{ m.people }}"))
+    assert found.startswith(f"site/a.md:{text[: text.index('# ')].count(chr(10)) + 1}:")
+
+
 def test_what_waits_for_the_registry_is_a_dash_and_all_that_is_made_of_it_waits(site: Site) -> None:
     page = run(
         site,
         "```yaml chart\ntype: bar\ndata: sessions\nx: terminal\ny: people\nname: people\n```\n"
         "```sql most\nSELECT max(people) AS n FROM people\n```\n"
         "```yaml chart\ntype: number\ndata: most\npeople: none\ny: n\n```\n"
-        "```yaml chart\ntype: number\ndata: sessions\ny: people\n```\n{{ most.n }} {{ people.people }}\n",
+        "```yaml chart\ntype: number\ndata: sessions\ny: people\n```\n\n| {{ most.n }} {{ people.people }} |\n",
     )
     assert site.faults == []
-    assert html.unescape(page.markdown.strip().split("\n")[-1]) == "\u2013 \u2013"
+    assert html.unescape(page.markdown.strip().split("\n")[-1]) == "| \u2013 \u2013 |"
     assert [piece.count("waits for the registry") for piece in page.pieces.values()] == [0, 1, 0]
     assert len(page.series) == 1
 
