@@ -8,7 +8,8 @@ import sys
 import time
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ def policy(role: str) -> list[dict[str, Any]]:
     return [one for one in only["PolicyDocument"]["Statement"] if "s3:" in str(one["Action"])]
 
 
-@pytest.fixture
-def as_ingest() -> Iterator[S3Store]:
-    """A store with the rights of the template's IngestRole, on a server that enforces them."""
+@contextmanager
+def limited(statements: list[dict[str, Any]]) -> Iterator[Mapping[str, str]]:
+    """The environment of somebody with these rights on the bucket `telemetry` of a server that enforces them."""
     (port,) = free_ports(1)
     # The first four calls, which set up, need no rights; every later one does.
     environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "4"}
@@ -70,20 +71,30 @@ def as_ingest() -> Iterator[S3Store]:
         }
         s3, iam = boto3.client("s3", **admin), boto3.client("iam", **admin)  # type: ignore[call-overload]
         s3.create_bucket(Bucket="telemetry")
-        iam.create_user(UserName="ingest")
+        iam.create_user(UserName="somebody")
         # The server does not know the condition key; that part of the promise is checked as text below.
-        statements = [{key: value for key, value in one.items() if key != "Condition"} for one in policy("IngestRole")]
-        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        iam.put_user_policy(UserName="ingest", PolicyName="ingest", PolicyDocument=document)
-        key = iam.create_access_key(UserName="ingest")["AccessKey"]
-        yield S3Store(
-            "telemetry", endpoint=endpoint, region="us-east-1", client_options={"allow_http": True},
-            access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"],
-            retry_config={"max_retries": 0},
-        )  # fmt: skip
+        known = [{key: value for key, value in one.items() if key != "Condition"} for one in statements]
+        document = json.dumps({"Version": "2012-10-17", "Statement": known})
+        iam.put_user_policy(UserName="somebody", PolicyName="rights", PolicyDocument=document)
+        key = iam.create_access_key(UserName="somebody")["AccessKey"]
+        yield {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        }  # fmt: skip
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.fixture
+def as_ingest() -> Iterator[S3Store]:
+    """A store with the rights of the template's IngestRole."""
+    with limited(policy("IngestRole")) as found:
+        yield S3Store(
+            "telemetry", endpoint=found["AWS_ENDPOINT_URL"], region=found["AWS_REGION"],
+            client_options={"allow_http": True}, access_key_id=found["AWS_ACCESS_KEY_ID"],
+            secret_access_key=found["AWS_SECRET_ACCESS_KEY"], retry_config={"max_retries": 0},
+        )  # fmt: skip
 
 
 @pytest.mark.s3
