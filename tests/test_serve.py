@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -38,8 +39,11 @@ def served(directory: Path, *options: str) -> Iterator[str]:
         port = free.getsockname()[1]
     code = "from reports.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", "--bucket", str(directory / "bucket"), "--port", str(port)]
+    scratch = directory / "scratch"
+    scratch.mkdir()
     with (directory / "log").open("w") as log:
-        server = subprocess.Popen([*command, *options], cwd=directory, stderr=log, stdout=log)
+        environment = {**os.environ, "TMPDIR": str(scratch)}
+        server = subprocess.Popen([*command, *options], cwd=directory, stderr=log, stdout=log, env=environment)
     try:
         url = f"http://127.0.0.1:{port}/"
         until(lambda: "Open " in (directory / "log").read_text() or server.poll() is not None)
@@ -47,6 +51,8 @@ def served(directory: Path, *options: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+        # What was built, perhaps for one person's eyes, does not outlive it.
+        assert list(scratch.iterdir()) == []
 
 
 def until(there: Callable[[], object], seconds: float = 40) -> None:
