@@ -89,7 +89,8 @@ def _filled(path: Path, given: dict[str, str]) -> str:
 def _settings(text: str, name: str, pages: dict[str, str]) -> str:
     """Our mkdocs.yml with another name and these pages."""
     text = re.sub(r"(?m)^site_name: .*$", lambda _: f'site_name: "{name} in use"', text)
-    text = re.sub(r"(?m)^site_url: .*\n", "", text)
+    # Our address and our card for links are not theirs.
+    text = re.sub(r"(?m)^(site_url|  custom_dir): .*\n", "", text)
     nav = "".join(f"  - {title}: {page}\n" for page, title in pages.items())
     return re.sub(r"(?m)^nav:\n(?:[ \t]+.*\n|\n(?=[ \t]))+", lambda _: f"nav:\n{nav}", text)
 
