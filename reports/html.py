@@ -316,8 +316,8 @@ def banner(samples: list[str]) -> str:
     names = " and ".join(text(name) for name in samples)
     return (
         '<div class="admonition warning ab-sample">'
-        f"<p><strong>Made-up data.</strong> {names} is a tool that does not exist. Its sessions were generated to show "
-        "what these pages look like; no person is behind any number here.</p></div>"
+        f"<p><strong>Made-up data.</strong> The sessions of {names} were generated to show what these pages look like; "
+        "no person is behind any number here.</p></div>"
     )
 
 

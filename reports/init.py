@@ -1,35 +1,26 @@
 """`abaculus init`: a small project of the maintainer's own, which builds at once and calls our workflows by version."""
 
 import re
+import textwrap
 import zlib
+from collections.abc import Container
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ingest import registry
 
-__all__ = ["PAGES", "SOURCE", "InitError", "init"]
+__all__ = ["SOURCE", "InitError", "init"]
 
 # Whose workflows a new project calls, unless told.
 SOURCE = "abaculus/abaculus"
 HERE = Path(__file__).parent
-# What of our own site fits any tool, in the order in which it is read: page -> its title in `nav`.
-PAGES = {
-    "index.md": "Overview",
-    "versions.md": "Versions",
-    "environments.md": "Environments",
-    "commands.md": "Commands",
-    "failures.md": "Failures",
-    "did-it-help.md": "Did it help?",
-    "speed.md": "Speed",
-    "projects.md": "Projects",
-    "loyalty.md": "Loyalty",
-    "collected.md": "What is collected",
-    "pipeline.md": "Pipeline",
-    "about.md": "About the numbers",
-    "privacy-of-numbers.md": "How numbers are protected",
-    "privacy.md": "Privacy",
-}
+# The group of our own navigation that is about Abaculus; all other pages fit any tool.
+DOCS = "Docs"
 ASKING = "asking.md"
+NAV = re.compile(r"(?m)^nav:\n(?:[ \t]+.*\n|\n(?=[ \t]))+")
 
 
 class InitError(Exception):
@@ -62,10 +53,14 @@ def _contents(id: str, given: dict[str, str]) -> dict[str, bytes]:
     project = HERE / "assets" / "project"
     # In the wheel our own site lies beside the templates; in the repository it is where it is written.
     ours = project / "ours" if (project / "ours").is_dir() else HERE.parent
-    pages = {page: title for page, title in PAGES.items() if (ours / "site" / page).is_file()}
-    pages[ASKING] = "Asking for consent"
+    settings = (ours / "mkdocs.yml").read_text()
+    found = NAV.search(settings)
+    assert found is not None, "our own mkdocs.yml has a nav"
+    nav = [group for group in yaml.safe_load(found[0])["nav"] if DOCS not in group]
+    pages = set(re.findall(r"[\w/-]+\.md", str(nav)))
+    nav.append({"Asking for consent": ASKING})
     made = {
-        "mkdocs.yml": _settings((ours / "mkdocs.yml").read_text(), given["NAME"], pages),
+        "mkdocs.yml": _settings(settings, given["NAME"], nav),
         f"applications/{id}.toml": _filled(project / "registry.toml", given),
         "README.md": _filled(project / "README.md", given),
         ".gitignore": _filled(project / "gitignore", given),
@@ -74,28 +69,26 @@ def _contents(id: str, given: dict[str, str]) -> dict[str, bytes]:
     }
     for path in sorted((project / "workflows").glob("*.yml")):
         made[f".github/workflows/{path.name}"] = _filled(path, given)
-    for page in pages:
-        if page != ASKING:
-            made[f"site/{page}"] = _unlinked((ours / "site" / page).read_text(), pages)
-    found = {path: text.encode() for path, text in made.items()}
-    found["site/assets/favicon.svg"] = (ours / "site/assets/favicon.svg").read_bytes()
-    return found
+    for page in sorted(pages):
+        made[f"site/{page}"] = _unlinked((ours / "site" / page).read_text(), pages)
+    written = {path: text.encode() for path, text in made.items()}
+    return written | {"site/assets/favicon.svg": (ours / "site/assets/favicon.svg").read_bytes()}
 
 
 def _filled(path: Path, given: dict[str, str]) -> str:
     return re.sub(r"@([A-Z]+)@", lambda one: given[one[1]], path.read_text())
 
 
-def _settings(text: str, name: str, pages: dict[str, str]) -> str:
+def _settings(text: str, name: str, nav: list[Any]) -> str:
     """Our mkdocs.yml with another name and these pages."""
     text = re.sub(r"(?m)^site_name: .*$", lambda _: f'site_name: "{name} in use"', text)
     # Our address and our card for links are not theirs.
     text = re.sub(r"(?m)^(site_url|  custom_dir): .*\n", "", text)
-    nav = "".join(f"  - {title}: {page}\n" for page, title in pages.items())
-    return re.sub(r"(?m)^nav:\n(?:[ \t]+.*\n|\n(?=[ \t]))+", lambda _: f"nav:\n{nav}", text)
+    written = textwrap.indent(yaml.safe_dump(nav, sort_keys=False, allow_unicode=True), "  ")
+    return NAV.sub(lambda _: f"nav:\n{written}", text)
 
 
-def _unlinked(text: str, pages: dict[str, str]) -> str:
+def _unlinked(text: str, pages: Container[str]) -> str:
     """A page whose links to what is not taken along are words."""
 
     def kept(found: re.Match[str]) -> str:
