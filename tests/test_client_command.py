@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_flush_that_fails_says_how_many_wait_and_why(tmp_path: Path) -> None:
     ran = home.run("telemetry", "flush")
     assert ran.code == 1
     assert ran.out == "telemetry: 1 still waiting; no answer: [Errno 111] Connection refused\n"
+
+
+def test_flush_waits_for_an_upload_that_a_run_has_just_started(tmp_path: Path, served: tuple[str, Path]) -> None:
+    with proxy(served[0]) as between:
+        home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1")
+        home.run("work")
+        between.fault = lambda handler, body: bool(time.sleep(1))
+        home.run("work")
+        assert home.run("telemetry", "flush").seen == (0, "telemetry: 1 sent\n", "")
+        assert home.queued() == []
+        assert len(between.bodies) == 2
 
 
 def test_what_a_server_says_cannot_take_over_the_terminal(tmp_path: Path) -> None:

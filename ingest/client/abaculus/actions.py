@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 
 from abaculus import consent, detach, queue, state
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from abaculus.telemetry import Telemetry
 
 __all__ = ["ACTIONS", "why"]
+
+PATIENCE = 15.0  # seconds
 
 
 def why(telemetry: Telemetry) -> tuple[bool, str]:
@@ -76,10 +79,13 @@ def _flush(telemetry: Telemetry, directory: str) -> int:
         say(f"telemetry: nothing is sent: the server asked to wait {seconds / 60:.0f} more minutes\n")
         return 1
     os.makedirs(directory, 0o700, exist_ok=True)
-    held = detach.lock(directory)
-    if held is None:
-        say("telemetry: another process is sending\n")
-        return 1
+    # A run a moment ago may have started an upload, which is soon over.
+    end = time.monotonic() + PATIENCE
+    while (held := detach.lock(directory)) is None:
+        if time.monotonic() > end:
+            say("telemetry: nothing is sent: another process is sending and takes its time; try again later\n")
+            return 1
+        time.sleep(0.05)
     from abaculus.upload import Upload
 
     try:
