@@ -284,7 +284,8 @@ def test_the_words_for_a_histogram_and_a_heat_map_say_where_most_is() -> None:
 
 def test_made_up_data_is_called_so() -> None:
     assert html.banner([]) == ""
-    assert "<strong>Made-up data.</strong> The sessions of Cairn &lt;b&gt; and B were" in html.banner(["Cairn <b>", "B"])
+    said = html.banner(["Cairn <b>", "B"])
+    assert "<strong>Made-up data.</strong> The sessions of Cairn &lt;b&gt; and B were" in said
 
 
 def test_a_page_says_how_fresh_it_is() -> None:

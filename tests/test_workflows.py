@@ -491,6 +491,16 @@ def test_what_one_workflow_mends_does_not_hide_what_another_found(runner: Runner
     assert issue["state"] == "closed"
 
 
+def test_a_job_that_did_not_run_mends_nothing(runner: Runner, github: GitHub) -> None:
+    watch(runner, github, "issue", RESULTS=results(build="success", deploy="failure"), GITHUB_WORKFLOW="forget")
+    # The same run's other part, which only deletes.
+    watch(runner, github, "issue", RESULTS=results(delete="success"), GITHUB_WORKFLOW="forget")
+    (issue,) = github.issues
+    assert (issue["state"], "did not take the site" in issue["body"]) == ("open", True)
+    watch(runner, github, "issue", RESULTS=results(build="success", deploy="success"), GITHUB_WORKFLOW="forget")
+    assert issue["state"] == "closed"
+
+
 def test_what_was_cancelled_says_nothing_and_issues_may_be_off(runner: Runner, github: GitHub) -> None:
     watch(runner, github, "issue", RESULTS=results(build="cancelled", deploy="skipped"))
     github.has_issues = False

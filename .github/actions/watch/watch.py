@@ -148,7 +148,9 @@ def issue() -> None:
         return
     opened = next((one for one in found if one["title"] == TITLE), None) if status == 200 else None
     before: dict[str, list[str]] = state(opened["body"]) if opened else {}
-    after = {name: jobs for name, jobs in {**before, workflow: failed}.items() if jobs}
+    # A job that did not run, or is another workflow's part of this one, is as it was.
+    still = [job for job in before.get(workflow, []) if results.get(job) not in ("success", "failure")]
+    after = {name: jobs for name, jobs in {**before, workflow: sorted({*still, *failed})}.items() if jobs}
     if opened is None:
         if after:
             sent, made = api("POST", "/issues", {"title": TITLE, "labels": [LABEL], "body": body(after)})
