@@ -75,9 +75,16 @@
     return [element, dressed(element.figure, width), themed(element.figure, width)];
   };
 
-  const draw = async (element) => {
+  // One figure after the other, each in a task of its own: between them the page answers to who reads it.
+  let turn = Promise.resolve();
+  const pause = () => new Promise((done) => setTimeout(done));
+  const draw = (element) => {
     if (element.dataset.drawn) return;
     element.dataset.drawn = "yes";
+    turn = turn.then(plotly).then(pause, pause).then(() => drawn(element)).then(pause);
+  };
+
+  const drawn = async (element) => {
     const source = element.querySelector("script");
     const figure = JSON.parse(source.textContent);
     try {
@@ -256,8 +263,19 @@
     root.querySelectorAll("table.ab-sort").forEach(sortable);
   };
 
+  // What the theme makes, for those who do not see or point: its search has no name, tables that it lets scroll cannot be
+  // reached by keyboard, and the buttons of each code block are a landmark of one name.
+  const named = () => {
+    document.querySelector(".md-search[role='dialog']:not([aria-label])")?.setAttribute("aria-label", "Search");
+    document.querySelectorAll(".md-typeset__scrollwrap:not([tabindex])").forEach((wrap) => { wrap.tabIndex = 0; });
+    document.querySelectorAll(".md-code__nav").forEach((nav, number) => {
+      if (!nav.ariaLabel) nav.ariaLabel = `Code ${number + 1}`;
+    });
+  };
+  new MutationObserver(named).observe(document.documentElement, { childList: true, subtree: true });
+
   // With instant navigation a page comes without being loaded; Material says so.
-  const start = () => { begin(document); filters(); };
+  const start = () => { begin(document); filters(); named(); };
   if (window.document$) window.document$.subscribe(start);
   else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
