@@ -1,4 +1,4 @@
-"""The workflow `report`, run whole by act on this machine: only what belongs to others is replaced."""
+"""The workflows `report` and `forget`, run whole by act on this machine: only what belongs to others is replaced."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,8 +54,12 @@ class Act:
                         ["add", "-A"], ["commit", "-q", "-m", "all"]):  # fmt: skip
             subprocess.run([*git, *command], cwd=self.repository, check=True)
 
-    def run(self, **variables: str) -> tuple[int, str]:
-        """Starts `report` by hand with these repository variables; the exit code and the log."""
+    def run(
+        self, workflow: str = "report", inputs: Mapping[str, str] | None = None, **variables: str
+    ) -> tuple[int, str]:
+        """Starts a workflow by hand with these inputs and repository variables; the exit code and the log."""
+        event = self.directory / "event.json"
+        event.write_text(json.dumps({"inputs": inputs or {}}))
         replaced = []
         found = {
             match[1]: match[2]
@@ -69,14 +73,15 @@ class Act:
                 (stub / "action.yml").write_text(json.dumps(stand_in(action)))
                 replaced += ["--local-repository", f"{action}@{commit}={stub}"]
         given = {"GITHUB_API_URL": self.github.url, "PAGES": str(self.pages), "LIVE": f"{self.github.url}/site/"}
-        given |= {"GITHUB_WORKFLOW_REF": "me/my-tool/.github/workflows/report.yml@refs/heads/main"}  # act has none
+        given |= {"GITHUB_WORKFLOW_REF": f"me/my-tool/.github/workflows/{workflow}.yml@refs/heads/main"}  # act has none
         # uv is in this environment, as setup-uv would have it; and how this machine reaches packages.
         given |= {"WATCH_SECONDS": "5", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         given |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_", "npm_"))}
         options = [f"--env={name}={value}" for name, value in given.items()]
         options += [f"--var={name}={value}" for name, value in variables.items()]
         done = subprocess.run(
-            [Path(sys.executable).with_name("act"), "workflow_dispatch", "-W", ".github/workflows/report.yml",
+            [Path(sys.executable).with_name("act"), "workflow_dispatch", "-W", f".github/workflows/{workflow}.yml",
+             "-e", str(event),
              "-P", "ubuntu-24.04=-self-hosted", "--container-daemon-socket", "-", "--actor", "me",
              "-s", "GITHUB_TOKEN=token", *replaced, *options],
             cwd=self.repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=500,
@@ -151,3 +156,18 @@ def test_a_report_that_fails_opens_the_issue_and_one_that_works_closes_it(act: A
     act.github.site = act.pages / "live"
     code, log = act.run(ABACULUS_BUCKET=(act.directory / "empty").as_uri())
     assert (code, issue["state"]) == (0, "closed"), log
+
+
+def test_a_person_is_deleted_and_the_site_published_without_them_and_no_log_names_them(act: Act) -> None:
+    bucket = act.directory / "bucket"
+    start = datetime.now(UTC) - timedelta(days=1)
+    sites.fill(bucket, sites.runs(1, 11, start=start))
+    person = buckets.uuid(1_000_001)
+    act.github.site = act.pages / "live"
+    code, log = act.run("forget", {"user_id": person}, ABACULUS_BUCKET=bucket.as_uri())
+    assert code == 0, log
+    assert person not in log
+    assert "1 person forgotten" in log and "some rows of the table notes" in log
+    assert {row["user_id"] for row in buckets.rows(bucket)} == {buckets.uuid(1_000_000 + n) for n in range(2, 12)}
+    assert "see that it is live" in log
+    assert json.loads((act.pages / "live/abaculus-build.json").read_text())["run"] == "1-1"
