@@ -5,7 +5,12 @@ import json
 import logging
 import math
 import os
+import re
+import shutil
+import subprocess
+import sys
 import threading
+import zipapp
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +27,7 @@ from ingest.registry import Application, parse
 from ingest.session import VERSION
 from ingest.session import parse as parse_session
 from ingest.settings import Settings
-from tests.hosts import APPLICATION, Home
+from tests.hosts import APPLICATION, CLIENT, HOST, ROOT, Home
 
 ANYTHING = parse('id = "my-tool"')
 
@@ -309,3 +314,28 @@ def test_a_session_that_begins_while_the_interpreter_ends_harms_nobody(tmp_path:
     assert home.python(late).seen == (0, "", "")
     deleted = "class Late:\n    def __del__(self): host.telemetry.session().end()\nlate = Late()"
     assert home.python(deleted).seen == (0, "", "")
+
+
+@pytest.mark.parametrize("page", ["site/client.md", "ingest/client/README.md"])
+def test_the_code_of_a_page_runs_as_it_is_printed(tmp_path: Path, page: str) -> None:
+    code = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)[0]
+    home = Home(tmp_path, MY_TOOL_TELEMETRY="1")
+    assert home.python(f"{code}\nif 'main' in globals(): main()").seen == (0, "", "")
+    (session,) = home.queued()
+    assert session["attributes"]["shell"] == "fish"
+    assert session["events"][0]["attributes"] == {"newVersion": "1.5.0"}
+    assert session["spans"][0]["attributes"] == {"containerCount": 4}
+
+
+def test_a_tool_in_one_archive_queues_and_sends(tmp_path: Path) -> None:
+    home = Home(tmp_path, MY_TOOL_TELEMETRY="1", PYTHONPATH="")
+    shutil.copytree(CLIENT / "abaculus", tmp_path / "app" / "abaculus")
+    shutil.copy(HOST, tmp_path / "app" / "__main__.py")
+    archive = tmp_path / "my-tool.pyz"
+    zipapp.create_archive(tmp_path / "app", archive)
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, str(archive), "work"], env=home.environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "worked 1\n", "")
+    home.until(lambda: "Connection refused" in home.log())
