@@ -223,6 +223,8 @@ def build(bucket: str, out: Path | None) -> Path:
     logger = logging.getLogger("mkdocs")
     handler = _Collected()
     logger.addHandler(handler)
+    # Whoever catches the error says it all; it would be said twice.
+    logger.propagate = False
     plugin: Any = None
     try:
         place = (out or Path(load_config("mkdocs.yml").site_dir)).absolute()
@@ -245,6 +247,7 @@ def build(bucket: str, out: Path | None) -> Path:
         raise BuildError("\n".join(dict.fromkeys(said)) or str(error), site.faults if site else ()) from None
     finally:
         logger.removeHandler(handler)
+        logger.propagate = True
     return place
 
 

@@ -7,7 +7,8 @@ captions) is made from the `Published` that comes out here. CI runs have no `use
 people.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
 import duckdb
@@ -56,8 +57,28 @@ def publish(
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the column of a view as it is')
     step = minimum_users if rounding else 0
     gate = Gate(connection, block, columns, unit, minimum_users, now, step)
-    made = filtered(gate, SHAPES.get(block.type, Gate.run)(gate))
+    with _read_once(connection, block, columns) as gate.source:
+        made = filtered(gate, SHAPES.get(block.type, Gate.run)(gate))
     return rounded(made, step) if step else made
+
+
+@contextmanager
+def _read_once(connection: duckdb.DuckDBPyConnection, block: Block, columns: Mapping[str, str]) -> Iterator[str]:
+    """The columns of a block as a table, while it is counted: a view would be made from files in every pass."""
+    sql = "SELECT count(*) FROM duckdb_views() WHERE view_name = $1"
+    if connection.execute(sql, [block.data.lower()]).fetchall() == [(0,)]:
+        yield quote(block.data)
+        return
+    named = [block.x, block.color, *block.more, *block.filter, *(column for _, column in block.steps)]
+    named += [measure.column for measure in block.y]
+    wanted = {name.lower() for name in named if name} | {"user_id"}
+    selected = ", ".join(quote(name) for name in columns if name.lower() in wanted)
+    # No query can be called so.
+    connection.execute(f'CREATE TEMP TABLE "its rows" AS SELECT {selected} FROM {quote(block.data)}')
+    try:
+        yield '"its rows"'
+    finally:
+        connection.execute('DROP TABLE "its rows"')
 
 
 # What is not people's (releases, the pipeline) is shown as it is.

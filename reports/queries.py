@@ -11,10 +11,12 @@ import duckdb
 from reports.block import Block
 from reports.published import Column, Published
 from reports.sandbox import QueryError, check, explain
-from reports.warehouse import VIEWS, literal, quote
+from reports.warehouse import VIEWS, describe, literal, quote
 
 __all__ = ["Queries", "Row", "identifiers", "near", "words"]
 
+# So many columns of a query are kept in memory.
+NARROW = 12
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SQL = {"text": "VARCHAR", "boolean": "BOOLEAN", "time": "TIMESTAMP", "share": "DOUBLE"}
 
@@ -74,14 +76,18 @@ class Queries:
     def add(self, given: str, content: str) -> None:
         """A named query becomes a table that later blocks of the page can read. Raises `QueryError`.
 
-        Not a view: one chart reads its query a dozen times, and what joins or groups would be made anew each time.
+        Not a view: a page has several charts of one query, and what joins or groups would be made anew for each. One of
+        many columns, such as SELECT *, stays a view: of all that it has, each chart reads two or three.
         """
         name = self._free(given, "query")
         # Blank lines before it stay, so that lines count from the fence.
         sql = content.rstrip().rstrip(";")
         try:
             unit = check(self.cursor, sql, self.relations)
-            self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS {sql}")
+            self.cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
+            if len(describe(self.cursor, quote(name))) <= NARROW:
+                self.cursor.execute(f"DROP VIEW {quote(name)}")
+                self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS {sql}")
         except duckdb.Error as error:
             raise explain(error, sql, values=False) from None
         self.named[name] = _Query(sql, unit)
