@@ -120,6 +120,18 @@ class Application:
     events: Mapping[str, Kind] = field(default_factory=dict)
     spans: Mapping[str, Kind] = field(default_factory=dict)
 
+    @property
+    def paths(self) -> list[str]:
+        """All that it may send now, as paths: `attributes.osName`, `events.Done`, `events.Done.attributes.how`."""
+        found = [f"attributes.{field.name}" for field in self.attributes.values() if not field.removed]
+        for part, kinds in (("events", self.events), ("spans", self.spans)):
+            for kind in kinds.values():
+                if not kind.removed:
+                    found.append(f"{part}.{kind.name}")
+                    named = [field.name for field in kind.attributes.values() if not field.removed]
+                    found += [f"{part}.{kind.name}.attributes.{name}" for name in named]
+        return found
+
 
 # The application of `abaculus probe`, which is always registered: its one session a probe shows that the function
 # stores. Reports leave it out.

@@ -173,6 +173,16 @@ def privacy(minimum_users: int) -> None:
 
 
 @registry_group.command()
+@click.argument("application", metavar="ID")
+def paths(application: str) -> None:
+    """Print all that an application may send, a path a line, as the client's `collects` takes it."""
+    loaded = load_registry()
+    if application not in loaded:
+        fail(f"no application {application!r} in the registry; there are {', '.join(loaded)}")
+    click.echo("\n".join(loaded[application].paths))
+
+
+@registry_group.command()
 @click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
 @bucket_option
 def suggest(files: tuple[Any, ...], bucket: str) -> None:

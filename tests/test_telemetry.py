@@ -19,15 +19,6 @@ from tests.hosts import CLEAN, ROOT
 CLI = [sys.executable, "-m", "reports.cli"]
 
 
-def paths(application: registry.Application) -> set[str]:
-    """Everything that an application may send, as the registry's paths."""
-    found = {f"attributes.{name}" for name in application.attributes}
-    for part, kinds in (("events", application.events), ("spans", application.spans)):
-        for kind in kinds.values():
-            found |= {f"{part}.{kind.name}", *(f"{part}.{kind.name}.attributes.{name}" for name in kind.attributes)}
-    return found
-
-
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     return {name: os.environ[name] for name in CLEAN if name in os.environ} | {
@@ -43,7 +34,16 @@ def run(environment: dict[str, str], *arguments: str, code: int = 0) -> str:
 
 def test_it_can_record_what_its_registry_file_declares_and_nothing_else() -> None:
     ours = registry.load(ROOT / "ingest" / "applications")["abaculus"]
-    assert paths(ours) == set(COLLECTS)
+    assert sorted(ours.paths) == sorted(COLLECTS)
+
+
+def test_the_registrys_paths_are_printed_for_collects(environment: dict[str, str]) -> None:
+    assert run(environment, "registry", "paths", "abaculus").split() == registry.load()["abaculus"].paths
+    removed = registry.parse(
+        'id = "x"\n[attributes.a]\ntype = "string"\nwhy = "?"\nremoved = true\n[events.E]\nwhy = "?"\n'
+        '[events.E.attributes.b]\ntype = "string"\nwhy = "?"\n[spans.S]\nwhy = "?"\nremoved = true\n'
+    )
+    assert removed.paths == ["events.E", "events.E.attributes.b"]
 
 
 def test_it_says_the_version_that_is_installed() -> None:
