@@ -5,6 +5,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -121,15 +122,19 @@ def demo(
 
 
 def _marked(place: Path) -> dict[str, registry.Application]:
-    """Copies of the registry files that say that the data is made up, for this process and those that it starts."""
+    """The applications to make up sessions of: those that the registry calls samples, else all of them.
+
+    Where they are real ones, this process and those that it starts read copies of their files that say it is made up.
+    """
+    files = {file: registry.parse(file.read_text(), str(file)) for file in sorted(registry.directory().glob("*.toml"))}
+    if samples := {one.id: one for one in files.values() if one.sample}:
+        return samples
     place.mkdir(parents=True, exist_ok=True)
-    for file in sorted(registry.directory().glob("*.toml")):
-        text = file.read_text()
-        if not registry.parse(text, str(file)).sample:
-            text = f"sample = true\n{text}"
-        (place / file.name).write_text(text)
+    for file in files:
+        text = re.sub(r"(?m)^sample\s*=.*$", "", file.read_text())
+        (place / file.name).write_text(f"sample = true\n{text}")
     os.environ["ABACULUS_APPLICATIONS"] = str(place)
-    return {id: application for id, application in registry.load().items() if id != registry.PROBE.id}
+    return {one.id: one for one in files.values()}
 
 
 def _made(
