@@ -14,6 +14,9 @@
       document.head.append(script);
     }));
 
+  // Paper is light, whatever the page was.
+  const paper = matchMedia("print");
+
   // Colours of the page's palette, light or dark, for what Plotly draws itself.
   const palette = () => {
     const style = getComputedStyle(document.body);
@@ -62,7 +65,7 @@
   // A heat map's scale begins near the page's colour, light or dark; its numbers are left out where they would collide.
   const dressed = ({ data, layout }, width) => {
     const { text } = palette();
-    const dark = document.body.dataset.mdColorScheme === "slate";
+    const dark = document.body.dataset.mdColorScheme === "slate" && !paper.matches;
     return data.map((trace) => trace.type === "heatmap"
       ? { ...trace, colorscale: layout.meta.scales[dark ? 1 : 0],
           ...(width < 560 ? { texttemplate: "", showscale: false } : {}) }
@@ -283,6 +286,8 @@
   new MutationObserver(repaint).observe(document.body ?? document.documentElement, {
     attributes: true, attributeFilter: ["data-md-color-scheme"],
   });
+
+  paper.addEventListener("change", repaint);
 
   // What is not drawn yet cannot be waited for: its table is printed.
   let opened = [];
