@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 import venv
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ import yaml
 from obstore.exceptions import BaseError, PermissionDeniedError
 from obstore.store import S3Store
 
+from tests import sites
+from tests.runner import Runner
 from tests.servers import free_ports
 
 DEPLOY = Path("ingest/deploy")
@@ -122,7 +125,8 @@ def test_the_function_on_aws_cannot_overwrite() -> None:
 def test_only_the_workflows_of_the_main_branch_may_compact_and_of_the_environment_forget_delete() -> None:
     text = (DEPLOY / "aws/template.yaml").read_text()
     trusted = re.findall(r'!Sub \["repo:\$\{Name\}:([^"]+)", \{Name: !Select \[(\d), !Ref Repositories\]\}\]', text)
-    assert sorted(trusted) == [(one, n) for one in ("environment:forget", "ref:refs/heads/main") for n in "01"]
+    roles = ("environment:forget", "environment:ingest", "ref:refs/heads/main")
+    assert sorted(trusted) == [(one, n) for one in roles for n in "01"]
     assert "VersioningConfiguration" not in text
 
 
@@ -170,3 +174,38 @@ def test_the_container_files_steps_give_a_function_that_stores(tmp_path: Path) -
         assert process.wait(30) == 0
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.mark.wheel
+def test_a_workflow_brings_the_code_and_the_registry_up_to_date_and_asks_aws_for_nothing_else(tmp_path: Path) -> None:
+    """The action's script, with a stand-in for Amazon's command line that keeps what it was given."""
+    sites.project(tmp_path / "checkout", {})
+    (tmp_path / "aws").write_text(f"""#!/usr/bin/env bash
+echo "$@" >> {tmp_path}/calls
+case "$2" in
+  describe-stack-resource) echo the-function ;;
+  update-function-code) cp "${{6#fileb://}}" {tmp_path}/code.zip ;;
+esac
+""")
+    (tmp_path / "aws").chmod(0o755)
+    runner = Runner(tmp_path / "temp", tmp_path / "checkout")
+    done = runner.step("actions/deploy-ingest/action.yml", "Deploy", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.code == 0, done.log
+    assert "applications: abaculus-probe, notes" in done.log
+    calls = [" ".join(line.split()[:2]) for line in (tmp_path / "calls").read_text().splitlines()]
+    # Each is one of the rights of the template's DeployRole.
+    assert calls == ["cloudformation describe-stack-resource", "lambda update-function-code", "lambda wait"]
+    names = zipfile.ZipFile(tmp_path / "code.zip").namelist()
+    assert {"ingest/aws.py", "applications/notes.toml"} <= set(names)
+    assert any(name.startswith("obstore/") and name.endswith(".so") for name in names)
+    assert not any(name.startswith(("granian", "applications/cairn")) for name in names)
+
+
+def test_the_workflow_that_deploys_can_change_code_and_no_rights() -> None:
+    template = yaml.load((DEPLOY / "aws/template.yaml").read_text(), Loader=Template)
+    role = template["Resources"]["DeployRole"]["Properties"]
+    actions = [one["Action"] for one in role["Policies"][0]["PolicyDocument"]["Statement"]]
+    assert actions == [
+        ["lambda:UpdateFunctionCode", "lambda:GetFunctionConfiguration"],
+        "cloudformation:DescribeStackResource",
+    ]

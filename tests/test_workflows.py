@@ -28,7 +28,7 @@ ELSEWHERE = {
     "Sign it": "it needs an identity that only GitHub gives",
     "Make the release": "it is one call of GitHub's own command",
     "Ask Azure for a token to its storage": "it needs Azure; that the token is masked first is tested",
-    "Deploy": "it needs AWS; that it names what is not set up is tested",
+    "Deploy": "tests/test_deploy.py runs it",
 }
 TESTED = {
     "Install", "Read the settings", "Compact and build", "Watch", "Check and build", "Read the id, and hide it",
@@ -543,13 +543,6 @@ def test_a_registry_with_a_fault_is_not_deployed(runner: Runner, project: Path) 
     assert runner.step("workflows/deploy-ingest.yml", "Check the registry").code == 0
     (project / "applications/notes.toml").write_text("id = 3")
     assert runner.step("workflows/deploy-ingest.yml", "Check the registry").code == 1
-
-
-def test_a_deployment_names_the_variable_that_is_not_set(runner: Runner, project: Path) -> None:
-    runner.checkout = project
-    given = {"CERTIFICATE_ARN": "arn", "ALARM_EMAIL": "me@my-tool.dev", "AWS_REGION": "eu-central-1"}
-    done = runner.step("actions/deploy-ingest/action.yml", "Deploy", HOST_NAME="", **given)
-    assert (done.code, "set the variable ABACULUS_HOST_NAME" in done.log) == (1, True)
 
 
 def test_a_tag_that_is_not_the_version_makes_no_release(runner: Runner) -> None:

@@ -3,15 +3,19 @@
 #
 #     STACK=abaculus HOST_NAME=telemetry.my-tool.dev CERTIFICATE_ARN=arn:aws:acm:… \
 #     REPOSITORY=me/my-tool ALARM_EMAIL=me@my-tool.dev ingest/deploy/aws/deploy.sh
+#     STACK=abaculus ONLY_CODE=yes ingest/deploy/aws/deploy.sh    # the function's code and the registry in it: few rights
 #
 # Needs the AWS command line, signed in, curl, and Python. APPLICATIONS names the directory of registry files.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
-: "${HOST_NAME:?the host name that you own, such as telemetry.my-tool.dev}"
-: "${CERTIFICATE_ARN:?the certificate of that host name in AWS Certificate Manager, in this region}"
-: "${REPOSITORY:?the GitHub repository whose workflow compacts, as owner/name}"
-: "${ALARM_EMAIL:?where alarms go}"
+only_code=${ONLY_CODE:-no}
+if [ "$only_code" != yes ]; then
+  : "${HOST_NAME:?the host name that you own, such as telemetry.my-tool.dev}"
+  : "${CERTIFICATE_ARN:?the certificate of that host name in AWS Certificate Manager, in this region}"
+  : "${REPOSITORY:?the GitHub repository whose workflow compacts, as owner/name}"
+  : "${ALARM_EMAIL:?where alarms go}"
+fi
 stack=${STACK:-abaculus}
 applications=${APPLICATIONS:-ingest/applications}
 python=${PYTHON:-python3}
@@ -21,7 +25,8 @@ trap 'rm -rf "$build"' EXIT
 
 # The function's own files and the two libraries that it needs, for the processor that it runs on.
 "$python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-  --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 --python-version 3.13 --only-binary :all: \
+  --platform manylinux_2_28_aarch64 --platform manylinux_2_24_aarch64 --platform manylinux2014_aarch64 \
+  --python-version 3.13 --only-binary :all: \
   --target "$build/code" -r ingest/deploy/requirements.txt
 rm -rf "$build"/code/granian* "$build"/code/click* "$build"/code/bin # the server: Lambda brings its own
 mkdir -p "$build/code/ingest" "$build/code/applications"
@@ -34,6 +39,15 @@ from ingest.registry import load
 print('applications:', ', '.join(load(Path('applications'))))")
 find "$build/code" -name __pycache__ -prune -exec rm -rf {} +
 (cd "$build/code" && "$python" -m zipfile -c "$build/code.zip" ./*)
+
+if [ "$only_code" = yes ]; then
+  name=$(aws cloudformation describe-stack-resource --stack-name "$stack" --logical-resource-id Ingest \
+    --query StackResourceDetail.PhysicalResourceId --output text)
+  aws lambda update-function-code --function-name "$name" --zip-file "fileb://$build/code.zip" \
+    --query LastModified --output text
+  aws lambda wait function-updated --function-name "$name"
+  exit
+fi
 
 # GitHub names repositories that were made since July 2026 with their numbers, so that nobody can take over the name.
 numbered=${REPOSITORY_IDS:-}
