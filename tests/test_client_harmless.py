@@ -248,6 +248,16 @@ def test_a_tool_that_waits_for_all_its_children_is_not_confused(tmp_path: Path) 
     assert home.python(code).seen == (0, "worked 1\n", "")
 
 
+def test_a_tool_that_stays_and_records_many_sessions_collects_no_dead_processes(home: Home) -> None:
+    code = (
+        "import os, time\nfor number in range(6):\n    host.telemetry.session().end()\n    time.sleep(0.4)\n"
+        "children = open(f'/proc/self/task/{os.getpid()}/children').read().split()\n"
+        "print(len(children) <= 1)"
+    )
+    assert home.python(code).seen == (0, "True\n", "")
+    assert len(home.queued()) == 6
+
+
 def test_a_tool_without_standard_streams(home: Home) -> None:
     script = f"exec {sys.executable} {HOST} work <&- >&- 2>&-"
     with_it = subprocess.run(["sh", "-c", script], env=home.environment, cwd=home.project)

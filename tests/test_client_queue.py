@@ -157,6 +157,10 @@ def test_each_system_has_its_own_place_for_state(tmp_path: Path, monkeypatch: py
     ):
         monkeypatch.setattr(sys, "platform", platform)
         assert state.directory("my-tool", environment) == place
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", "nowhere")
+    assert state.directory("my-tool", {}) is None
+    assert state.directory("my-tool", {"XDG_STATE_HOME": "/state"}) == "/state/my-tool/telemetry"
 
 
 def test_root_leaves_nothing_in_the_home_of_who_called_sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,8 @@ def start(telemetry: Telemetry, directory: str, *, leave: str = "", wait: float 
         child = _spawn(arguments, environment, held)
     finally:
         os.close(held)  # the child has it, and with it the lock
+    _reap()
+    _children.append(child)
     end = time.monotonic() + wait
     while wait and time.monotonic() < end:
         try:
@@ -57,6 +59,20 @@ def start(telemetry: Telemetry, directory: str, *, leave: str = "", wait: float 
         except ChildProcessError:
             return  # the tool waits for children of its own, and was told of this one
         time.sleep(0.01)
+
+
+_children: list[int] = []
+
+
+def _reap() -> None:
+    """Takes leave of those that have ended: a tool that stays and records many sessions would collect them."""
+    for child in _children.copy():
+        try:
+            if not os.waitpid(child, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            pass  # it was not ours to wait for, after a fork, or the tool did
+        _children.remove(child)
 
 
 def lock(directory: str) -> int | None:

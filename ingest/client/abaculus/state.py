@@ -20,17 +20,17 @@ LOG_BYTES = 200_000
 def directory(application: str, environment: os._Environ[str] | dict[str, str] = os.environ) -> str | None:
     """The directory of an application's telemetry, or None where there is none to write to."""
     home = os.path.expanduser("~")
-    if not os.path.isabs(home):
-        return None
+    named = environment.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME", "")
     if "SUDO_UID" in environment and hasattr(os, "geteuid"):
         try:
             if os.stat(home).st_uid != os.geteuid():
                 return None  # root's files in somebody's home would stop that person's own runs from writing there
         except OSError:
             return None
-    named = environment.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME", "")
     if os.path.isabs(named):  # the standard says to ignore a relative one
         base = named
+    elif not os.path.isabs(home):
+        return None
     elif sys.platform == "darwin":
         base = os.path.join(home, "Library", "Application Support")
     elif sys.platform == "win32":
