@@ -1,7 +1,6 @@
 """What tests of the client share: a tool's home, the real function, and a proxy before it that puts faults in."""
 
 import contextlib
-import fcntl
 import gzip
 import http.client
 import http.server
@@ -13,7 +12,6 @@ import socket
 import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -111,10 +109,10 @@ class Home:
     def type(self, *arguments: str, keys: str, **environment: str) -> tuple[int, str]:
         """Runs the tool on a terminal and types when it asks; its exit code and what was to be seen."""
         master, slave = pty.openpty()
+        # setsid makes the terminal the one that Ctrl-C comes from.
         process = subprocess.Popen(
-            [sys.executable, str(HOST), *arguments],
+            ["setsid", "--ctty", sys.executable, str(HOST), *arguments],
             cwd=self.project, env=self.environment | environment, stdin=slave, stdout=slave, stderr=slave,
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(slave)
         seen, typed = "", False
