@@ -49,7 +49,7 @@ def run_compact(bucket: str, applications: Collection[str] = (), since: date | N
 
 def tell(entry: Entry) -> None:
     """What a compaction run did, a line an application; in a workflow no number that is of few people."""
-    from reports.summary import spoken
+    from reports.summary import MOST, spoken
 
     minimum = minimum_users() if in_workflow() else None
     for id, counts in entry.applications.items():
@@ -60,7 +60,7 @@ def tell(entry: Entry) -> None:
         click.echo(f"{id}: {', '.join(parts)}")
     if not entry.applications:
         click.echo("nothing new")
-    for id in entry.unregistered:
+    for id in entry.unregistered[:MOST]:
         # Anyone who may create raw objects chose it.
         say.print(f"raw/v1/{inert(id)}/ waits: no registry file has this id; add one")
 

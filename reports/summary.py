@@ -18,11 +18,12 @@ from reports.format import inert
 from reports.ledger import Counts, Entry
 from reports.warehouse import Snapshot, connect
 
-__all__ = ["ago", "cell", "newest", "reasons", "sizes", "spoken", "summary"]
+__all__ = ["MOST", "ago", "cell", "newest", "reasons", "sizes", "spoken", "summary"]
 
 # GitHub Pages serves no site that is larger.
 PAGES_BYTES = 1_000_000_000
-SLOWEST = 10
+# Anyone who may create raw objects can make up applications; a summary has a limit.
+MOST = 10
 # Beginning or end of a reason in quarantine/ -> what is said of it in public. A reason may quote what was sent.
 REASONS = {
     r"not gzip|it ends before|it inflates": "not gzip, or only a part of it",
@@ -145,7 +146,7 @@ def _came(entry: Entry, aside: Mapping[str, int], minimum: int) -> Iterator[str]
         for reason, times in aside.items():
             yield f"| {reason} | {'a few' if times < minimum else f'{times:,}'} |"
         yield from ("", "`abaculus status` says where they lie and how to put them back.", "")
-    for id in entry.unregistered:
+    for id in entry.unregistered[:MOST]:
         yield from (f"Sessions of {cell(id)} wait: no registry file has this id. Add one.", "")
 
 
@@ -163,7 +164,7 @@ def _built(
         yield from ("", "**It will soon be too large.** Take blocks with many rows off its pages.")
     if seconds:
         yield from ("", f"| page | seconds to make (all: {sum(seconds.values()):.1f}) |", "|---|---:|")
-        slowest = sorted(seconds.items(), key=lambda one: -one[1])[:SLOWEST]
+        slowest = sorted(seconds.items(), key=lambda one: -one[1])[:MOST]
         yield from (f"| {cell(name)} | {took:.1f} |" for name, took in slowest)
     yield ""
 

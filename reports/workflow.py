@@ -89,9 +89,9 @@ def _waiting(bucket: str) -> list[str]:
     """What waits in raw/, without saying how little."""
     from reports import raw
     from reports.format import inert
-    from reports.summary import cell
+    from reports.summary import MOST, cell
 
-    found = [inert(id) for id in raw.applications(open_bucket(bucket))]
+    found = [inert(id) for id in raw.applications(open_bucket(bucket))][:MOST]
     for id in found:
         click.echo(f"waiting: sessions of {id}")
     return [f"Sessions of {', '.join(map(cell, found))} wait." if found else "No session waits."]

@@ -124,6 +124,12 @@ def test_what_comes_from_the_bucket_is_inert(hostile: str) -> None:
     assert not any(line.startswith("::") for line in text.splitlines())
 
 
+def test_a_flood_of_made_up_applications_does_not_fill_the_summary() -> None:
+    given = entry()
+    given.unregistered += [f"made-up-{number}" for number in range(5_000)]
+    assert len(said(entry=given)) < 2_000
+
+
 def test_a_reason_is_said_in_words_of_ours(bucket: str) -> None:
     store = open_bucket(bucket)
     for number, reason in enumerate(["not gzip: <script>", "JSON parse error: 8b7f4d7e", "applicationId is not 'x'"]):
