@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 from jinja2 import FileSystemBytecodeCache
 from mkdocs.commands.build import build as mkdocs_build
 from mkdocs.config import config_options, load_config
@@ -175,7 +176,11 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         return above + banner(self.site.sample) + done.finish(html) + fresh
 
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> None:
-        """Stops the build before anything is written, with the faults of all pages together."""
+        """Stops the build before anything is written, with the faults of all pages together. Warnings are only said."""
+        # Not through MkDocs' log: a strict build ends at its warnings, and data alone may bring these about.
+        for warning in self.site.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        self.site.warnings.clear()
         if self.site.faults and not self.served:
             raise PluginError("\n".join(str(fault) for fault in self.site.faults))
         if self.compiled:

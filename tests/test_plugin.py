@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from reports import choices
 from reports.cli import main
 from reports.plugin import BuildError, build
 from tests.sites import fill, project, runs
@@ -175,3 +176,14 @@ def test_what_is_searched_is_what_is_published(tmp_path: Path, monkeypatch: pyte
     assert "SECRET" not in index
     assert "hovertemplate" not in index
     assert xml.etree.ElementTree.parse(out / "sitemap.xml") is not None
+
+
+def test_a_filter_that_is_too_large_is_said_with_its_place_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(choices, "MOST_BYTES", 100)
+    filtered = CHART.replace("title", "filter: os\ntitle")
+    project(tmp_path, {"index.md": f"# Notes\n\n{filtered}"})
+    fill(tmp_path / "bucket", runs(1, 30, shellName="fish", osName="Linux"))
+    built(tmp_path, monkeypatch)
+    assert "warning: site/index.md:8: filter: 1 of 1 choices do not fit" in capsys.readouterr().err
