@@ -235,7 +235,8 @@ def _extras(numbers: str, sql: str, downloads: str, filtered: bool) -> str:
     )
     return (
         f'<details class="ab-more"><summary>{"Table, SQL" if numbers else "SQL"} and downloads</summary>'
-        f"{numbers}<pre><code>{text(sql)}</code></pre><p>{files}{' of everything' if filtered else ''}</p></details>"
+        f'{numbers}<pre class="ab-sql">{text(sql)}</pre>'
+        f"<p>{files}{' of everything' if filtered else ''}</p></details>"
     )
 
 

@@ -279,6 +279,7 @@ def test_no_page_is_wider_than_the_screen(visit: Open, cairn: Path, width: int) 
         for path in sorted(cairn.rglob("*.html")):
             opened = visit(f"{root}{path.relative_to(cairn)}", root, viewport={"width": width, "height": 800})
             opened.draw()
+            opened.page.evaluate("document.querySelectorAll('details.note').forEach((one) => { one.open = true; })")
             for more in opened.page.locator("details.ab-more > summary").all():
                 more.click()
             assert opened.page.evaluate("document.scrollingElement.scrollWidth") <= width, path.name

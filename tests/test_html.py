@@ -94,7 +94,7 @@ def test_a_chart_has_a_title_a_figure_words_a_table_sql_and_downloads() -> None:
     assert read.attributes["div.aria-label"].endswith("as a table")
     assert json.loads(read.texts["script"][0])["data"][0]["x"] == [1_200, 11]
     assert read.texts["td"] == ["1,200", "11"]
-    assert read.texts["code"] == ["SELECT 1 < 2"]
+    assert read.texts["pre"] == ["SELECT 1 < 2"]
     assert re.findall(r'href="(\.\.[^"]*)"', figure(BAR, shells(("fish", 12)))) == [
         "../data/page/x.csv", "../data/page/x.parquet",
     ]  # fmt: skip

@@ -104,10 +104,25 @@
 
   const plots = () => [...document.querySelectorAll(".ab-plot")];
 
-  const seen = new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
-    { rootMargin: "300px" },
+  // What is in view is drawn at once. What lies below waits for the reader's first move, and is then drawn ahead of it:
+  // until somebody reads on, a phone need not load what draws.
+  const watch = (rootMargin) => new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)), { rootMargin },
   );
+  const waiting = new Set();
+  let eye = watch("0px");
+  const seen = {
+    observe: (plot) => { waiting.add(plot); eye.observe(plot); },
+    unobserve: (plot) => { waiting.delete(plot); eye.unobserve(plot); },
+  };
+  const ahead = () => {
+    for (const move of MOVES) removeEventListener(move, ahead);
+    eye.disconnect();
+    eye = watch("600px");
+    waiting.forEach((plot) => eye.observe(plot));
+  };
+  const MOVES = ["scroll", "wheel", "touchstart", "pointerdown", "keydown"];
+  for (const move of MOVES) addEventListener(move, ahead, { passive: true });
 
   const repaint = () => {
     for (const element of plots())
