@@ -272,6 +272,28 @@ def test_a_server_that_never_answers_is_given_up_on(
     assert (made.counts["failed"], time.monotonic() - began < 3) == (1, True)
 
 
+def test_each_session_of_a_batch_goes_by_its_own_answer(directory: str) -> None:
+    ids = [put(directory) for _ in range(8)]
+    answers = dict(zip(ids, (201, 304, 400, 413, 500, 503, None, "201"), strict=True))
+
+    def fault(handler: http.server.BaseHTTPRequestHandler, body: bytes) -> bool:
+        results = [
+            {"line": line, "sessionId": session["sessionId"], "status": answers[session["sessionId"]]}
+            for line, session in enumerate(broken.sent[-1], 1)
+        ]
+        respond(handler, 200, json.dumps({"results": results}).encode(), {"Retry-After": "50"})
+        return True
+
+    with proxy() as broken:
+        broken.fault = fault
+        made = send(directory, broken.url)
+        assert len(broken.bodies) == 1
+    assert waiting(directory) == set(ids[4:])
+    assert {path.stem for path in Path(directory, "aside").iterdir()} == set(ids[2:4])
+    assert {name: number for name, number in made.counts.items() if number} == {"sent": 2, "refused": 2, "failed": 4}
+    assert detach.pause(directory) > 0, "one of them could not be taken now, and the server said when"
+
+
 def test_redirects_are_not_followed(directory: str, served: tuple[str, Path]) -> None:
     id = put(directory)
     with proxy() as elsewhere:
