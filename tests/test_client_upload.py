@@ -201,6 +201,7 @@ def test_a_repeat_is_answered_and_removed(directory: str, served: tuple[str, Pat
     for _ in range(2):
         Path(queue.path(directory, name)).write_bytes(data)
         assert send(directory, served[0]).counts["sent"] == 1
+        assert waiting(directory) == set()
     assert [line.split()[1] for line in Path(directory, "log").read_text().splitlines()] == ["201", "304"]
 
 
