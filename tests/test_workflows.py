@@ -312,6 +312,7 @@ def test_azures_token_is_masked_before_anything_else(runner: Runner) -> None:
     assert done.outputs("GITHUB_ENV") == {"AZURE_STORAGE_TOKEN": "token-of-azure"}
 
 
+@pytest.mark.wheel
 def test_the_setup_installs_from_its_own_lock_and_puts_the_command_on_the_path(runner: Runner) -> None:
     done = runner.step("actions/setup/action.yml", "Install")
     assert done.code == 0, done.log
