@@ -1,0 +1,93 @@
+"""The documentation runs: "Get started" is walked as it stands, and the registry reference says all there is."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ingest import registry
+from reports.demo import ingest_server
+
+SITE = Path(__file__).parent.parent / "site"
+
+
+def fences(page: str, kind: str) -> list[str]:
+    """The contents of a page's fences of a kind, as they stand."""
+    text = (SITE / page).read_text()
+    return [found[1] for found in re.findall(rf"(?ms)^(`{{3,}}){kind}\n(.*?)^\1$", text)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The three files that "Get started" tells to make."""
+    files = {
+        "applications/my-tool.toml": fences("get-started.md", "toml")[0],
+        "mkdocs.yml": fences("get-started.md", "yaml")[0],
+        "site/index.md": fences("get-started.md", "markdown")[0],
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_get_started_leads_from_three_files_to_a_session_in_the_table(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ABACULUS")}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(project / "cache"),
+    }
+    environment["ABACULUS_TELEMETRY"] = "0"
+
+    def shell(script: str) -> str:
+        done = subprocess.run(["bash", "-ec", script], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    _, checks, server, send, look = fences("get-started.md", "console")
+    assert "my-tool: 2 attributes" in shell(checks)
+    assert (project / "build/site/index.html").is_file()
+    assert server == "abaculus ingest --bucket data/bucket\n"
+    for name in [one for one in os.environ if one.startswith("ABACULUS")]:
+        monkeypatch.delenv(name)
+    with ingest_server("data/bucket", project / "log") as url:
+        for answer in ("201", "304"):
+            again = send.replace("http://127.0.0.1:8080", url).replace("curl", "curl -s -o /dev/null -w '%{http_code}'")
+            # The second is the same run, sent again: not one of a later second.
+            again = again.replace("$(date -u +%Y-%m-%dT%H:%M:%SZ)", "$(date -u +%Y-%m-%dT00:00:00Z)")
+            assert shell(again) == answer
+    # What serves does not end; tests/test_serve.py has it.
+    said = shell("\n".join(line for line in look.splitlines() if "serve" not in line))
+    assert "Linux" in said
+    assert "Too few people yet" in (project / "build/site/index.html").read_text()
+
+
+def test_the_example_of_the_registry_reference_is_a_registry() -> None:
+    (example,) = fences("registry.md", "toml")
+    notes = registry.parse(example)
+    assert (notes.id, len(notes.attributes), len(notes.events), len(notes.spans)) == ("notes", 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["surprise = 1", '[attributes.a]\ntype = "string"\nwhy = "?"\nsurprise = 1', '[events.A]\nwhy = "?"\nsurprise = 1'],
+)
+def test_the_registry_reference_has_every_key(wrong: str) -> None:
+    with pytest.raises(registry.RegistryError) as raised:
+        registry.parse(f'id = "notes"\n{wrong}\n')
+    (fault,) = raised.value.faults
+    known = fault.rpartition("known here: ")[2].split(", ")
+    page = (SITE / "registry.md").read_text()
+    assert len(known) >= 4
+    assert [key for key in known if f"`{key}`" not in page] == []
+
+
+def test_the_registry_reference_has_every_type_and_every_role_of_events() -> None:
+    page = (SITE / "registry.md").read_text()
+    assert [one for one in (*registry.TYPES, *registry.EVENT_ROLES) if f"`{one}`" not in page] == []
