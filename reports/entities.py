@@ -6,7 +6,7 @@ reaches its page as a table of one row called `page`, its values bound; they are
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +60,9 @@ def make(
     except QueryError as error:
         return [], None, Fault(file, key_line(source, "for"), f"for: {error.message}")
     base = path.removesuffix(".md")
-    called = [f"{base}-{slug}" for slug in slugs([row[0] for row in rows])]
-    if taken := next((name for name in called if f"{name}.md" in sources), None):
-        message = f"for: {taken}.md is there already, and would be one of its pages; give this file another name"
-        return [], None, Fault(file, key_line(source, "for"), message)
+    # A label must not stop the build by looking like another page's name: anybody can send labels.
+    taken = {other.removeprefix(f"{base}-").removesuffix(".md").lower() for other in sources}
+    called = [f"{base}-{slug}" for slug in slugs([row[0] for row in rows], taken)]
     pages = [Made(name, Row(columns, row)) for name, row in zip(called, rows, strict=True)]
     return pages, None if pages or not columns else Row(columns, None), None
 
@@ -125,8 +124,8 @@ def _charts(path: str, sources: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def slugs(values: Sequence[Any]) -> list[str]:
-    """A file's name for each value: small letters, digits, dots and hyphens, none like another.
+def slugs(values: Sequence[Any], taken: Collection[str] = ()) -> list[str]:
+    """A file's name for each value: small letters, digits, dots and hyphens, none like another or one that is taken.
 
     Where two values would have the same, or a name would lose too much, the value's digest makes it differ.
     """
@@ -134,7 +133,7 @@ def slugs(values: Sequence[Any]) -> list[str]:
     made = []
     for value, slug in zip(values, plain, strict=True):
         itself = str(value) == slug
-        if slug in TAKEN or not slug or (not itself and plain.count(slug) > 1):
+        if not slug or slug in TAKEN or slug in taken or (not itself and plain.count(slug) > 1):
             slug = f"{slug or 'page'}-{hashlib.sha256(str(value).encode()).hexdigest()[:10]}"
         made.append(slug)
     if len(set(made)) < len(made):  # a value that looks like another's name with its digest

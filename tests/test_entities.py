@@ -167,13 +167,12 @@ def test_releases_and_applications_have_pages_without_anybodys_data(built: Built
         ("SELECT 1 AS n, shell FROM shells", 'for: its first column names the pages, and "n" has a value twice'),
         ("SELECT [shell] AS s FROM shells", 'for: column "s" is VARCHAR[], which is never published'),
         ("[1, 2]", "for: must be one SELECT; write it in quotes"),
-        ("SELECT 'taken' AS n", "for: shell-taken.md is there already"),
     ],
 )
 def test_what_cannot_be_made_a_page_of_is_a_mistake_at_its_line(built: Built, query: str, message: str) -> None:
     template = TEMPLATE.replace("SELECT shell, people FROM shells", query)
     with pytest.raises(BuildError) as raised:
-        built(template, **{"shell-taken": "# Taken\n"})
+        built(template)
     lines = [line for line in str(raised.value).splitlines() if line.startswith("site/")]
     assert len(lines) == 1
     assert lines[0].startswith("site/shell.md:4: for: ")
@@ -197,6 +196,13 @@ def test_what_is_expected_is_not_expected_of_a_template_without_pages(built: Bui
     template = TEMPLATE.replace("title: Systems", "title: Systems\nexpect: rows > 0")
     out = built(template, over=tmp_path / "empty")
     assert names(out) == ["shell.html"]
+
+
+def test_no_label_takes_the_place_of_a_page_or_stops_the_build(built: Built) -> None:
+    out = built(**{"shell-fish": "# My own words\n"})
+    assert "My own words" in (out / "shell-fish.html").read_text()
+    (made,) = [name for name in names(out) if re.fullmatch(r"shell-fish-[0-9a-f]{10}\.html", name)]
+    assert "It has 20 people." in html.unescape((out / made).read_text())
 
 
 def test_two_charts_of_one_name_are_no_source_of_pages(built: Built) -> None:
