@@ -143,8 +143,8 @@ class Home:
         path = self.state / "log"
         return path.read_text() if path.exists() else ""
 
-    def until(self, holds: Callable[[], bool], seconds: float = 20) -> None:
-        """Waits for what a detached process does."""
+    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
+        """Waits for what a detached process does, which yields to everything else on a busy machine."""
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, f"not within {seconds} s; queue {self.queued()}; log:\n{self.log()}"

@@ -254,7 +254,8 @@ def main(arguments: list[str]) -> None:
             except OSError:
                 pass  # it was started as the leader already
             os.chdir("/")  # a directory that the tool's user may want to delete or unmount
-            os.nice(10)
+            if leave:
+                os.nice(10)  # only where no run waits for it, as it does in CI
         killer = threading.Timer(LIFETIME, os._exit, (1,))
         killer.daemon = True
         killer.start()
