@@ -28,7 +28,9 @@ def test_a_bucket_with_versioning_is_noticed_and_forget_says_what_to_do(
     for name, value in moto.items():
         monkeypatch.setenv(name, value)
     for path, body in (("versioned", None), ("versioned?versioning", VERSIONED)):
-        request = urllib.request.Request(f"{moto['AWS_ENDPOINT_URL']}/{path}", body, {"Content-Type": "application/xml"}, method="PUT")
+        request = urllib.request.Request(
+            f"{moto['AWS_ENDPOINT_URL']}/{path}", body, {"Content-Type": "application/xml"}, method="PUT"
+        )
         urllib.request.urlopen(request, timeout=5).close()
     plain, versioned = open_bucket("s3://abaculus"), open_bucket("s3://versioned")
     assert not keeps_versions(plain)
