@@ -22,7 +22,7 @@ from ingest.registry import Application, parse
 
 __all__ = [
     "APPLICATION", "CLEAN", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "function", "proxy", "resets", "respond", "says",
-    "stalls", "stored",
+    "sessions", "stalls", "stored",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
@@ -131,7 +131,7 @@ class Home:
 
     def queued(self) -> list[dict[str, Any]]:
         """The sessions that wait, oldest first."""
-        return [json.loads(path.read_bytes()) for path in sorted((self.state / "queue").glob("[0-9]*.json"))]
+        return sessions(self.state / "queue")
 
     def files(self) -> list[str]:
         """Every file in the home, the project's aside."""
@@ -149,6 +149,15 @@ class Home:
         while not holds():
             assert time.monotonic() < end, f"not within {seconds} s; queue {self.queued()}; log:\n{self.log()}"
             time.sleep(0.02)
+
+
+def sessions(queue: Path) -> list[dict[str, Any]]:
+    """The sessions in a directory, but for those that are sent and removed while this looks."""
+    found = []
+    for path in sorted(queue.glob("[!.]*.json")):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(json.loads(path.read_bytes()))
+    return found
 
 
 class Ran:

@@ -1,6 +1,5 @@
 """The clients of the page "Other languages", each run as it is printed there, against the real function."""
 
-import json
 import os
 import re
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.hosts import CLEAN, ROOT, Proxy, function, proxy, says, stalls, stored
+from tests.hosts import CLEAN, ROOT, Proxy, function, proxy, says, sessions, stalls, stored
 
 PAGE = (ROOT / "site" / "other-languages.md").read_text()
 NAMES = {"bash": "telemetry.sh", "go": "telemetry.go", "js": "telemetry.mjs"}
@@ -57,7 +56,7 @@ class Tool:
         assert (done.returncode, done.stdout, done.stderr) == (0, "worked\n", "")
 
     def queued(self) -> list[dict[str, Any]]:
-        return [json.loads(path.read_bytes()) for path in sorted((self.state / "queue").glob("[!.]*.json"))]
+        return sessions(self.state / "queue")
 
     def until_queued(self, count: int) -> None:
         end = time.monotonic() + 15
