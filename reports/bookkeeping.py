@@ -56,9 +56,10 @@ def _received(runs: list[dict[str, Any]]) -> str:
     verdict = "It adds up." if adds_up else "It does not add up: run `abaculus verify`."
     lines = "".join(f"| {said} | {number:,} |\n" for said, number in rows)
     since = datetime.fromisoformat(runs[0]["started"])
+    times = f"{len(runs):,} run{'s' if len(runs) > 1 else ''}"
     return (
-        f"## Is everything accounted for?\n\nSince {since:%Y-%m-%d}, {len(runs):,} runs received {received:,} "
-        f"sessions. {verdict}\n\n| of these | sessions |\n|---|---:|\n{lines}| **received** | **{received:,}** |"
+        f"## Is everything accounted for?\n\nSince {since:%Y-%m-%d}, {times} received {received:,} sessions. "
+        f"{verdict}\n\n| of these | sessions |\n|---|---:|\n{lines}| **received** | **{received:,}** |"
     )
 
 
@@ -91,7 +92,7 @@ def _cost(site: Site, runs: list[dict[str, Any]]) -> str:
             (writes, reads, gigabytes), (free_writes, free_reads, free_space), prices, (1e6, 1e6, 1), strict=True
         )
         dollars = sum(max(0.0, used - free) / unit * price for used, free, price, unit in asked)
-        part = f"{writes / free_writes:.1%}" if free_writes else "none is free"
+        part = f"{writes / free_writes * 100:.1f} %" if free_writes else "none is free"
         rows.append(f"| {name} | {part} | ${dollars:,.2f} |\n")
     return (
         f"## What does it cost?\n\nAt the pace of these runs, a month asks the bucket for about {writes:,.0f} "

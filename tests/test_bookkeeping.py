@@ -49,7 +49,7 @@ def test_a_month_of_runs_is_weighed_against_what_is_free(tmp_path: Path) -> None
     said = told(tmp_path)
     # One run, as if it were all of a month: 40 sessions and 25 writes of the run's own.
     assert "about 65 writes and 100 reads" in said
-    assert "| Cloudflare R2 | 0.0% | $0.00 |" in said
+    assert "| Cloudflare R2 | 0.0 % | $0.00 |" in said
 
 
 def test_a_bucket_without_runs_says_so(tmp_path: Path) -> None:

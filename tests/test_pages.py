@@ -24,7 +24,8 @@ from reports.truths import COMMANDS
 from tests.sites import fill
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(ROOT.glob("site/**/*.md"))
+# Without those that are templates of other pages.
+PAGES = sorted(path for path in ROOT.glob("site/**/*.md") if "for" not in front_matter(path.read_text())[0])
 # The last Wednesday at noon: the same sessions each time, but for the names of the months.
 NOW = datetime.now(UTC)
 END = (NOW - timedelta(days=(NOW.weekday() - 2) % 7 or 7)).replace(hour=12, minute=0, second=0, microsecond=0)
