@@ -21,7 +21,7 @@ def file(content: bytes) -> io.BytesIO:
         b'{"a": 1}\n{"a": 2}\n',
         b'[{"a": 1}, {"a": 2}]',
         b'\n{"a": 1}\n\n{"a": 2}',
-        gzip.compress(b'{"a": 1}\n{"a": 2}\n'),
+        gzip.compress(b'{"a": 1}\n{"a": 2}\n', mtime=0),
     ],
 )
 def test_json_and_ndjson_are_read(content: bytes) -> None:
