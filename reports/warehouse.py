@@ -81,13 +81,11 @@ def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
     return sorted((meta["path"], meta["size"]) for page in store.list(prefix) for meta in page)
 
 
-def connect(
-    snapshot: Snapshot, *, private: bool = False, until: datetime | None = None
-) -> duckdb.DuckDBPyConnection:
+def connect(snapshot: Snapshot, *, private: bool = False, until: datetime | None = None) -> duckdb.DuckDBPyConnection:
     """A connection with all `VIEWS`, locked down.
 
-    Sessions that came in from `until` (UTC) on are in no view. It reads the snapshot's files and nothing else. Columns of all applications are united by name. Raises
-    `RegistryError` when two applications mean different types by one name.
+    Sessions that came in from `until` (UTC) on are in no view. It reads the snapshot's files and nothing else. Columns
+    of all applications are united by name. Raises `RegistryError` when two applications mean different types by one.
     """
     types = _types(snapshot.registry)
     connection = open_duckdb()
