@@ -86,7 +86,8 @@ def _split(
     rank = gate.rank_hidden(every, -2)
     hidden = settle(people, left_out, counted.persons, totals, gate.minimum, rank)
     shown = cells.keys() - hidden
-    values = gate.values(counted, cells, hidden, totals, every, settle, -2)
+    views = [(counted, cells, hidden), *gate.unfolded(every, base.fold, shown)]
+    values = gate.values(views, totals, every, settle, -2)
     numbers = counted.people_by_last(shown)
     spread = counted.spread() if gate.block.interval and shown else {}
     series: list[tuple[str, Published]] = []

@@ -36,6 +36,10 @@ MOST_CELLS = 5_000
 HEATMAP_BINS = 12
 
 
+# Cells that were counted, and the keys of those that are not shown.
+View = tuple[Counted, Mapping[Key, Cell], Collection[Key]]
+
+
 @dataclass(frozen=True)
 class Held:
     """Cells, and which of them are not shown: `left_out` for another reason than the gate's, `hidden` all.
@@ -241,7 +245,8 @@ class Gate:
         shown = held.cells.keys() - held.hidden
         if not shown:
             return self.empty("too few people" if inside else "no data", axes, grain), 0.0
-        values = self.values(held.counted, held.cells, held.hidden, sums([axis.grain for axis in axes]), axes)
+        views = [(held.counted, held.cells, held.hidden), *self.unfolded(axes, held.fold, shown)]
+        values = self.values(views, sums([axis.grain for axis in axes]), axes)
         shares(self.block.y, values, list(held.cells.values()), held.left_out, len(axes))
         people = held.counted.people(shown if held.hidden else None)
         published = self.laid_out(held, values, axes, people, grain)
@@ -332,11 +337,22 @@ class Gate:
             return False
         return len(axes) == 1 or (len(axes) == 2 and (self.block.type in ("area", "share", "bar")))
 
+    def unfolded(self, axes: Sequence[Axis], fold: Collection[Key], shown: Collection[Key]) -> list[View]:
+        """The cells before some joined an "Other": a label's total is known, whichever of its cells are shown there.
+
+        None where nothing was folded. `fold` are keys on the first of the axes.
+        """
+        if not fold:
+            return []
+        counted = Counted(self.connection, self.source, axes, self.block.y)
+        cells = {cell.key: cell for cell in counted.cells()}
+        depth = len(next(iter(fold)))
+        joined = {*fold, *((*key[:-1], 0) for key in fold)}
+        return [(counted, cells, {key for key in cells if key[:depth] in joined or key not in shown})]
+
     def values(
         self,
-        counted: Counted,
-        cells: Mapping[Key, Cell],
-        hidden: Collection[Key],
+        views: Sequence[View],
         totals: Sequence[Callable[[Key], Any]],
         axes: Sequence[Axis],
         keep: Callable[..., set[Key]] = conceal,
@@ -344,17 +360,23 @@ class Gate:
     ) -> dict[Key, list[Value]]:
         """The measures of the cells that are shown; none where too few people stand behind a value.
 
-        Those are who have one, who are in its tail, or who alone make it differ from nothing or from all.
+        Those are who have one, who are in its tail, or who alone make it differ from nothing or from all. The first of
+        the views is shown; from what is held back in each of them, nothing may follow.
         """
         closed: list[set[Key]] = [set() for _ in self.block.y]
-        for number, (place, condition) in enumerate(conditions(self.block.y)):
-            people = {key: cell.parts[number][1] for key, cell in cells.items() if cell.parts[number][0]}
-            left_out = people.keys() & set(hidden)
+        for counted, there, gone in views:
+            for number, (place, condition) in enumerate(conditions(self.block.y)):
+                people = {key: cell.parts[number][1] for key, cell in there.items() if cell.parts[number][0]}
 
-            def persons(keys: list[Key], condition: str = condition) -> Mapping[Key, set[int]]:
-                return counted.persons(keys, condition)
+                def persons(
+                    keys: list[Key], counted: Counted = counted, condition: str = condition
+                ) -> Mapping[Key, set[int]]:
+                    return counted.persons(keys, condition)
 
-            closed[place] |= keep(people, left_out, persons, totals, self.minimum, self.rank_hidden(axes, folds))
+                rank = self.rank_hidden(axes, folds)
+                kept = keep(people, people.keys() & set(gone), persons, totals, self.minimum, rank)
+                closed[place] |= kept - set(gone)
+        _, cells, hidden = views[0]
         return {
             key: [
                 self._told(measure, value, number)

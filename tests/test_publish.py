@@ -224,6 +224,19 @@ def test_in_a_stack_a_small_group_joins_the_other_of_its_period(connection: duck
     assert (line.people, line.withheld, line.withheld_more) == (20, 2, 1)
 
 
+def test_a_sum_is_safe_from_the_total_of_a_group_whose_rest_joined_other(connection: duckdb.DuckDBPyConnection) -> None:
+    # Not of one year, so that no total of a longer period protects them.
+    fill(connection, people(1, 10, start_time=datetime(2025, 12, 30), failed=False, duration_ms=1.0))
+    fill(connection, people(11, 11, start_time=datetime(2026, 1, 20), failed=False, duration_ms=77.0))
+    # These stand beside the one whose week is held back: in the group without a duration, in the whole with one.
+    fill(connection, people(12, 30, start_time=None, failed=False, duration_ms=None))
+    fill(connection, people(12, 30, start_time=None, failed=None, duration_ms=5.0))
+    stack = "type: area\ndata: sessions\nx: start_time\ngrain: week\ncolor: failed\nlimit: 1\ny: "
+    assert [row[1:] for row in ask(connection, f"{stack}count").rows] == [("no", 10)]
+    # All durations of what did not fail are 87, which may be public: less these 10 they would be one person's 77.
+    assert [row[1:] for row in ask(connection, f"{stack}sum(duration_ms)").rows] == [("no", None)]
+
+
 WEEKS = "data: sessions\nx: start_time\ny: people\ngrain: week"
 
 
