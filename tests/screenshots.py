@@ -5,13 +5,17 @@
 Needs Debian's chromium (apt-get install chromium).
 """
 
+import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from threading import Thread
+from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -66,19 +70,23 @@ def browser() -> Iterator[Browser]:
 def take(site: Path, out: Path) -> list[Path]:
     """Pictures of all pages; named after the page, the palette and the width."""
     out.mkdir(parents=True, exist_ok=True)
+    looks = list(product(("light", "dark"), WIDTHS))
+    # A browser each, as many as there are cores.
+    with served(site) as url, ThreadPoolExecutor(os.cpu_count()) as threads:
+        found = threads.map(lambda look: _take(site, out, url, *look), looks)
+        return [path for paths in found for path in paths]
+
+
+def _take(site: Path, out: Path, url: str, scheme: Literal["light", "dark"], width: int) -> list[Path]:
     made: list[Path] = []
-    with served(site) as url, browser() as running:
-        for scheme in ("light", "dark"):
-            for width in WIDTHS:
-                context = running.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-                page = context.new_page()
-                for file in sorted(site.rglob("*.html")):
-                    name = file.relative_to(site).with_suffix("")
-                    page.goto(f"{url}{name}.html")
-                    page.evaluate(SCROLL)
-                    made.append(out / f"{str(name).replace('/', '-')}-{scheme}-{width}.png")
-                    page.screenshot(path=made[-1], full_page=True)
-                context.close()
+    with browser() as running:
+        page = running.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
+        for file in sorted(site.rglob("*.html")):
+            name = file.relative_to(site).with_suffix("")
+            page.goto(f"{url}{name}.html")
+            page.evaluate(SCROLL)
+            made.append(out / f"{str(name).replace('/', '-')}-{scheme}-{width}.png")
+            page.screenshot(path=made[-1], full_page=True)
     return made
 
 
