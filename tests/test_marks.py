@@ -52,7 +52,7 @@ def test_releases_are_marked_on_an_axis_of_time_where_it_is_drawn(site: Site, ki
     assert [one["x0"] for one in drawn["shapes"]] == [one["x"] for one in drawn["annotations"]]
     assert drawn["shapes"][-1]["x0"] == f"{MONDAY - timedelta(days=9):%Y-%m-%dT%H:%M:%S}"
     (piece,) = page.pieces.values()
-    assert "Marked: 1.3.0 on 2026-02-17; 1.2.0 on 2026-02-26; 1.1.0 on 2026-03-07</p></figure>" in piece
+    assert "Marked: 1.3.0 on 2026-02-17; 1.2.0 on 2026-02-26; 1.1.0 on 2026-03-07</p>" in piece
 
 
 def test_labels_are_inert_in_the_figure_and_beside_it(site: Site) -> None:
