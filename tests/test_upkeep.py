@@ -32,7 +32,10 @@ def fill(store: ObjectStore, bucket: str, runs: int, first: int = 0) -> None:
         compact(store, bucket, REGISTRY)
 
 
-def test_the_number_of_files_does_not_grow_with_the_number_of_runs(store: ObjectStore, bucket: str) -> None:
+def test_the_number_of_files_does_not_grow_with_the_number_of_runs(
+    store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SMALL_FILES", 9)
     most = 0
     for run in range(3 * upkeep.SMALL_FILES):
         fill(store, bucket, 1, first=run)
@@ -90,7 +93,10 @@ def test_a_month_that_is_large_is_merged_more_rarely(
     assert len(rows(bucket)) == 2
 
 
-def test_a_session_that_comes_again_after_a_merge_counts_once(store: ObjectStore, bucket: str) -> None:
+def test_a_session_that_comes_again_after_a_merge_counts_once(
+    store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SMALL_FILES", 4)
     fill(store, bucket, upkeep.SMALL_FILES + 1)
     fill(store, bucket, upkeep.SMALL_FILES + 1)
     assert len(rows(bucket)) == upkeep.SMALL_FILES + 1
