@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +11,13 @@ from tests.servers import azure_server, moto_server, s3_server
 
 
 def pytest_configure() -> None:
-    """Forgets the workflow that may run the tests: commands say less in one, and its summary is not theirs to write."""
+    """Forgets where the tests were started.
+
+    In a workflow commands say less, and its summary is not theirs to write. In the background of a shell Ctrl-C is
+    ignored, and every process that is started would ignore it, too.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("GITHUB_")]:
         del os.environ[name]
 
