@@ -5,12 +5,13 @@ import os
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,7 @@ WINDOW_BYTES = 8 << 20
 TRIES = 3
 
 Fetched = tuple[str, bytes | Unreadable]
+T = TypeVar("T")
 
 
 def applications(store: ObjectStore) -> list[str]:
@@ -87,20 +89,13 @@ def _parsed(
     expected: pa.Schema, application: str, slices: Iterable[tuple[int, list[Fetched]]]
 ) -> Iterator[tuple[int, Chunk]]:
     """What each slice holds, in order, with the number of its chunk; parsed in as many threads as there are cores."""
-    pending: deque[tuple[int, Future[Chunk]]] = deque()
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        begun = ((number, threads.submit(_parse, expected, application, slice)) for number, slice in slices)
         try:
-            for number, slice in slices:
-                pending.append((number, threads.submit(_parse, expected, application, slice)))
-                while len(pending) > AHEAD:
-                    first, future = pending.popleft()
-                    yield first, future.result()
-            while pending:
-                first, future = pending.popleft()
-                yield first, future.result()
+            for number, future in _ahead(begun, AHEAD):
+                yield number, future.result()
         finally:  # nobody asks any more, perhaps: a commit failed, or the run was interrupted
-            for _, future in pending:
-                future.cancel()
+            threads.shutdown(cancel_futures=True)
 
 
 def _parse(expected: pa.Schema, application: str, slice: list[Fetched]) -> Chunk:
@@ -158,19 +153,28 @@ def _fetched(store: ObjectStore, objects: pa.Table) -> Iterator[Fetched]:
         for window in _windows(objects):
             yield from _there(_fetch(store, root, *item) for item in window)
         return
-    ahead: deque[Iterator[list[Fetched | None]]] = deque()
     with ThreadPoolExecutor(FETCHES) as threads:
-        for window in _windows(objects):
+
+        def begin(window: list[tuple[str, int]]) -> Iterator[list[Fetched | None]]:
             # A task for each object would cost more than a small object's fetch.
             size = max(1, min(16, len(window) // FETCHES))
             parts = [window[at : at + size] for at in range(0, len(window), size)]
-            ahead.append(threads.map(lambda items: [_fetch(store, None, *item) for item in items], parts))
-            if len(ahead) > 1:  # one window is on its way while another is used
-                for found in ahead.popleft():
-                    yield from _there(found)
-        for rest in ahead:
-            for found in rest:
+            return threads.map(lambda items: [_fetch(store, None, *item) for item in items], parts)
+
+        # One window is on its way while another is used.
+        for fetched in _ahead(map(begin, _windows(objects)), 1):
+            for found in fetched:
                 yield from _there(found)
+
+
+def _ahead(things: Iterable[T], most: int) -> Iterator[T]:
+    """Hands things on in order, each when so many after it have been begun."""
+    begun: deque[T] = deque()
+    for thing in things:
+        begun.append(thing)
+        if len(begun) > most:
+            yield begun.popleft()
+    yield from begun
 
 
 def _there(found: Iterable[Fetched | None]) -> Iterator[Fetched]:

@@ -175,6 +175,9 @@ class _OneByOne:
     def map(self, function: Callable[[Any], Any], items: Any) -> Iterator[Any]:
         return map(function, items)
 
+    def shutdown(self, **options: bool) -> None:
+        pass
+
     def submit(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
         done: Future[Any] = Future()
         done.set_result(function(*args))
