@@ -12,7 +12,7 @@ from reports.published import Published
 from reports.sandbox import QueryError
 from reports.warehouse import describe, quote
 
-__all__ = ["Mark", "draw", "note", "read"]
+__all__ = ["across"]
 
 Mark = tuple[datetime, str]
 # More lines than this would hide what they are drawn across: the newest are kept.
@@ -21,8 +21,25 @@ LONGEST = 24
 LABELS = ("label", "version")
 
 
-def read(cursor: duckdb.DuckDBPyConnection, relation: str, relations: Mapping[str, str]) -> list[Mark]:
-    """Dates and labels of a relation that is not people's, by date. Raises `QueryError`."""
+def across(
+    cursor: duckdb.DuckDBPyConnection,
+    relation: str,
+    relations: Mapping[str, str],
+    published: Published,
+    plot: dict[str, Any] | None,
+) -> str:
+    """Draws them across a figure, if there is one, and says them in words, as HTML. Raises `QueryError`."""
+    marks = _read(cursor, relation, relations)
+    if plot is None:
+        return ""
+    marks = _shown(marks, published)
+    _draw(plot, marks)
+    said = "; ".join(f"{label} on {when:%Y-%m-%d}" for when, label in marks)
+    return f'<p class="ab-note ab-marks">Marked: {html.escape(said)}</p>' if said else ""
+
+
+def _read(cursor: duckdb.DuckDBPyConnection, relation: str, relations: Mapping[str, str]) -> list[Mark]:
+    """Dates and labels of a relation that is not people's, by date."""
     name = relation.lower()
     if name not in relations:
         there = ", ".join(one for one in relations if not relations[one])
@@ -49,14 +66,14 @@ def _time(when: date) -> datetime:
     return when if isinstance(when, datetime) else datetime.combine(when, time())
 
 
-def shown(marks: Sequence[Mark], published: Published) -> list[Mark]:
+def _shown(marks: Sequence[Mark], published: Published) -> list[Mark]:
     """Those within the time that is drawn."""
     times = [row[0] for row in published.rows if isinstance(row[0], datetime)]
     return [mark for mark in marks if min(times) <= mark[0] <= max(times)][-MOST:] if times else []
 
 
-def draw(plot: dict[str, Any], marks: Sequence[Mark]) -> None:
-    """Puts the marks on a figure. Raises `QueryError` when it has no axis of time."""
+def _draw(plot: dict[str, Any], marks: Sequence[Mark]) -> None:
+    """Puts the marks on a figure, which must have an axis of time."""
     layout = plot["layout"]
     if layout.get("xaxis", {}).get("type") != "date":
         raise QueryError("annotate draws on an axis of time; put a time on x, or remove it")
@@ -73,9 +90,3 @@ def draw(plot: dict[str, Any], marks: Sequence[Mark]) -> None:
         })  # fmt: skip
     layout["shapes"] = [*layout.get("shapes", ()), *lines]
     layout["annotations"] = [*layout.get("annotations", ()), *texts]
-
-
-def note(marks: Sequence[Mark]) -> str:
-    """The same in words, as HTML."""
-    said = "; ".join(f"{label} on {when:%Y-%m-%d}" for when, label in marks)
-    return f'<p class="ab-note ab-marks">Marked: {html.escape(said)}</p>' if said else ""

@@ -11,12 +11,16 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import duckdb
+
 from reports import format
 from reports.page import prose
 from reports.published import Column, Published
-from reports.queries import identifiers
+from reports.queries import Queries, identifiers, near
+from reports.sandbox import QueryError, explain
+from reports.warehouse import describe, quote
 
-__all__ = ["Value", "escaped", "insert", "shown", "values"]
+__all__ = ["Value", "escaped", "insert", "read", "shown", "values"]
 
 # `${{ … }}` is what workflows are written with.
 VALUE = re.compile(r"(?<![$\\{])\{\{[ \t]*(\w+)[ \t]*\.[ \t]*(\w+)[ \t]*\}\}(?!\})")
@@ -40,6 +44,9 @@ class Value:
     line: int
     place: int
     wrong: str | None
+
+    def __str__(self) -> str:
+        return f"{{{{ {self.name}.{self.column} }}}}"
 
 
 def values(markdown: str) -> Iterator[Value]:
@@ -90,8 +97,28 @@ def escaped(text: str) -> str:
     )
 
 
+def read(queries: Queries, name: str, given: str) -> str:
+    """A value of a result that is not people's, as words have it; a dash for none. Raises `QueryError`."""
+    relations = queries.relations
+    if name not in relations:
+        known = [one for one in relations if not relations[one]]
+        raise QueryError(f'nothing is named "{name}"; {near(name, known)}')
+    if relations[name]:
+        raise QueryError(f'"{name}" is people\'s rows; give a chart that counts them a `name:`, and say that here')
+    columns = describe(queries.cursor, quote(name))
+    column = next((one for one in columns if one.lower() == given.lower()), None)
+    if column is None:
+        raise QueryError(f'"{name}" has no column "{given}"; {near(given, columns)}')
+    try:
+        found = queries.cursor.execute(f"SELECT {quote(column)} FROM {quote(name)} LIMIT 2").fetchall()
+    except duckdb.Error as error:
+        raise explain(error, name, values=False) from None
+    if len(found) > 1:
+        raise QueryError(f'"{name}" has more than one row; name a query of it that has one, with LIMIT 1 or max(…)')
+    return shown(column, columns[column], found[0][0] if found else None, queries.tables.get(name))
+
+
 def shown(name: str, sql_type: str, value: Any, published: Published | None) -> str:
-    """A value as words have it; a dash for none. Raises ValueError for what has no words."""
     if published is not None:
         number = [called.lower() for called in identifiers(published)].index(name.lower())
         column = published.columns[number]
@@ -102,7 +129,7 @@ def shown(name: str, sql_type: str, value: Any, published: Published | None) -> 
     if isinstance(value, date) and not isinstance(value, datetime):
         return f"{value:%Y-%m-%d}"
     if not isinstance(value, str | int | float | bool | datetime | None):
-        raise ValueError(f'column "{name}" is {sql_type}, which words cannot show; select one of its parts')
+        raise QueryError(f'column "{name}" is {sql_type}, which words cannot show; select one of its parts')
     return format.value(Column(name, _kind(name, value)), value)
 
 

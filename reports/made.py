@@ -1,0 +1,49 @@
+"""What a page of the site is made into, and what each of its blocks published."""
+
+from dataclasses import dataclass, field
+
+from reports.block import Block
+from reports.published import Published
+
+__all__ = ["Page", "Series"]
+
+
+@dataclass
+class Page:
+    """A page on its way: Markdown with placeholders, the HTML for each, and the files that it links to.
+
+    `meta` has its title and description as HTML, where they name values; `named` the cells of its named charts.
+    """
+
+    name: str
+    markdown: str
+    pieces: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    series: list["Series"] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+    named: dict[str, Published] = field(default_factory=dict)
+
+    def finish(self, content: str) -> str:
+        """The page's HTML with each placeholder replaced. The Markdown converter never saw what comes from data."""
+        for placeholder, piece in self.pieces.items():
+            content = content.replace(f"<p>{placeholder}</p>", piece).replace(placeholder, piece)
+        return content
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a block published, and where: `page` is its name without ending, `sql` all that its numbers come from.
+
+    `queries` are the named queries that it read, each by itself.
+    """
+
+    page: str
+    file: str
+    line: int
+    id: str
+    title: str
+    sql: str
+    queries: tuple[str, ...]
+    block: Block
+    published: Published
+    application: str | None = None
