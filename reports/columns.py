@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reports.block import Block
+from reports.block import Block, Measure
 from reports.format import inert
+from reports.published import Column
 from reports.sandbox import QueryError
 
-__all__ = ["INTEGERS", "check_x", "find", "finite", "unit_of"]
+__all__ = ["INTEGERS", "check_x", "dimension", "find", "finite", "measured", "unit_of"]
 
 KINDS = {"VARCHAR": "text", "BOOLEAN": "boolean", "DATE": "time", "DOUBLE": "number", "FLOAT": "number"}
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
@@ -40,6 +41,29 @@ def _kind_of(name: str, sql_type: str, option: str) -> str:
 def unit_of(name: str, kind: str) -> str:
     """The kind of a column's values, durations apart from other numbers."""
     return "milliseconds" if kind == "number" and name.lower().endswith("_ms") else kind
+
+
+def dimension(name: str, columns: Mapping[str, str], option: str) -> tuple[str, str]:
+    """A column to group by, and its kind."""
+    if name.lower() == "user_id":
+        raise QueryError("user_id is never published; count it with y: people", option=option)
+    return find(name, columns, option)
+
+
+def measured(measure: Measure, columns: Mapping[str, str]) -> Column:
+    """Checks that a measure fits its column, and says of which kind its values are."""
+    if measure.column is None:
+        return Column(str(measure), "share" if measure.name == "share" else "number")
+    if measure.column.lower() == "user_id":
+        raise QueryError(f"{measure} is never published; count people with y: people", option="y")
+    name, kind = find(measure.column, columns, "y")
+    wanted = "boolean" if measure.name == "share" else "number"
+    if kind != wanted:
+        wants = "a true or false column" if wanted == "boolean" else "a number"
+        raise QueryError(
+            f'{measure.name} needs {wants}, "{name}" is {columns[name]}; select an expression of it', option="y"
+        )
+    return Column(str(measure), "share" if measure.name == "share" else unit_of(name, kind))
 
 
 def check_x(block: Block, x: tuple[str, str] | None) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from reports.block import GRAINS
 from reports.cells import Axis, Counted
 from reports.conceal import Key, settle, sums
-from reports.gate import ENOUGH_SHOWN, MOST_CELLS, Gate, Held
+from reports.gate import MOST_CELLS, Gate, Held
+from reports.grains import ENOUGH_SHOWN, over_time
 from reports.labels import labelled
 from reports.measured import intervals, shares
 from reports.published import Filter, Published
@@ -59,7 +60,7 @@ def _ways(gate: Gate, published: Published) -> Iterator[tuple[tuple[list[Axis], 
         return
     last = published.rows[-1][0]
     for grain in list(GRAINS)[list(GRAINS).index(published.grain) + 1 :]:
-        longer, _, drawn = gate.over_time(grain, last)
+        longer, _, drawn = over_time(gate, grain, last)
         if len({row[0] for row in longer.rows}) < 2:
             return
         yield drawn, longer

@@ -5,36 +5,31 @@ left blank.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import duckdb
 
-from reports import bins
-from reports.block import GRAINS, Block, Measure
-from reports.cells import Axis, Cell, Counted, conditions, text_of
-from reports.columns import INTEGERS, check_x, find, finite, unit_of
+from reports import cuts
+from reports.block import Block, Measure
+from reports.cells import Axis, Cell, Counted, conditions
+from reports.columns import check_x, dimension, finite, measured
 from reports.conceal import Key, conceal, sums
-from reports.format import inert
 from reports.labels import dimension_of, labelled, rank
 from reports.measured import intervals, shares, tail
-from reports.published import OTHER, Column, Published, Value
+from reports.published import Column, Published, Value
 from reports.rounding import summed
 from reports.sandbox import QueryError
 from reports.warehouse import quote
 
-__all__ = ["ENOUGH_SHOWN", "MOST_CELLS", "MOST_ROWS", "Gate", "Held"]
+__all__ = ["MOST_CELLS", "Gate", "Held"]
 
-# A grain must show this share of the rows that it was given, or a coarser one is tried.
-ENOUGH_SHOWN = 0.8
-# No axis is cut finer than this many periods, unless the author asks for it.
-MOST_PERIODS = 80
-MOST_ROWS = 1_000
 MOST_CELLS = 5_000
 # Into how many bins a heatmap cuts a number.
 HEATMAP_BINS = 12
-
+# So many different numbers have a row or column of a heatmap each.
+MOST_NUMBERS = 24
 
 # Cells that were counted, and the keys of those that are not shown.
 View = tuple[Counted, Mapping[Key, Cell], Collection[Key]]
@@ -70,10 +65,10 @@ class Gate:
         self.connection, self.block, self.columns = connection, block, columns
         self.unit, self.minimum, self.now, self.step = unit, minimum, now, step
         self.source = quote(block.data)
-        self.measures = tuple(self._measure(measure) for measure in block.y)
-        self.x = self._dimension(block.x, "x")
-        others = [self._dimension(name, "color" if name == block.color else "x") for name in (block.color, *block.more)]
-        self.others = [other for other in others if other is not None]
+        self.measures = tuple(measured(measure, columns) for measure in block.y)
+        self.x = dimension(block.x, columns, "x") if block.x else None
+        others = [(block.color, "color"), *((name, "x") for name in block.more)]
+        self.others = [dimension(name, columns, option) for name, option in others if name]
         for name, kind in self.others:
             if kind == "time":
                 raise QueryError(
@@ -87,80 +82,6 @@ class Gate:
         # What was counted for the figure that is drawn: its axes, and as far as time goes.
         self.drawn: tuple[list[Axis], datetime | None] | None = None
 
-    def _dimension(self, name: str | None, option: str) -> tuple[str, str] | None:
-        if name is None:
-            return None
-        if name.lower() == "user_id":
-            raise QueryError("user_id is never published; count it with y: people", option=option)
-        return find(name, self.columns, option)
-
-    def _measure(self, measure: Measure) -> Column:
-        """Checks that a measure fits its column, and says of which kind its values are."""
-        if measure.column is None:
-            return Column(str(measure), "share" if measure.name == "share" else "number")
-        if measure.column.lower() == "user_id":
-            raise QueryError(f"{measure} is never published; count people with y: people", option="y")
-        name, kind = find(measure.column, self.columns, "y")
-        wanted = "boolean" if measure.name == "share" else "number"
-        if kind != wanted:
-            wants = "a true or false column" if wanted == "boolean" else "a number"
-            raise QueryError(
-                f'{measure.name} needs {wants}, "{name}" is {self.columns[name]}; select an expression of it',
-                option="y",
-            )
-        return Column(str(measure), "share" if measure.name == "share" else unit_of(name, kind))
-
-    def run(self) -> Published:
-        """What may be shown of the block."""
-        if self.x is None or self.x[1] != "time":
-            self.drawn = self._axes(), None
-            return self.cut(self.drawn[0])[0]
-        time = quote(self.x[0])
-        first, last = self.connection.execute(f"SELECT min({time}), max({time}) FROM {self.source}").fetchall()[0]
-        if first is None:
-            return self.empty("no data", self._axes("year"))
-        best, most = None, -1.0
-        for grain in self._grains(first, last):
-            published, shown, drawn = self.over_time(grain, last)
-            if shown > most:
-                best, most, self.drawn = published, shown, drawn
-            if shown >= ENOUGH_SHOWN:
-                break
-        assert best is not None
-        return best
-
-    def over_time(self, grain: str, last: Any) -> tuple[Published, float, tuple[list[Axis], datetime | None]]:
-        """The periods, with the one that is not over if enough people are in it: it is drawn as such.
-
-        A card compares whole periods, so it leaves that one out, unless no other can be shown.
-        """
-        current = self.start(grain)
-        axes = self._axes(grain)
-        if _before(last, current):
-            return *self.cut(axes, grain=grain), (axes, None)
-        all_of_it, shown = self.cut(axes, grain=grain)
-        reaches = not all_of_it.empty and not _before(all_of_it.rows[-1][0], current)
-        if reaches and self.block.type != "number":
-            return replace(all_of_it, partial=True), shown, (axes, None)
-        whole, shown_whole = self.cut(axes, grain=grain, until=current)
-        if whole.empty and reaches:
-            return replace(all_of_it, partial=True), shown, (axes, None)
-        return whole, shown_whole, (axes, current)
-
-    def _grains(self, first: Any, last: Any) -> Sequence[str]:
-        """The grain that was asked for, else those to try, from fine to coarse."""
-        days = (last - first).days
-        if self.block.grain:
-            periods = days / GRAINS[self.block.grain]
-            if periods > MOST_ROWS:
-                raise QueryError(
-                    f"grain: {self.block.grain} makes {periods:,.0f} periods; take a coarser one, or fewer days",
-                    option="grain",
-                )
-            return (self.block.grain,)
-        fine = [grain for grain, length in GRAINS.items() if grain != "hour" and days / length <= MOST_PERIODS]
-        return fine or ["year"]
-
     def start(self, grain: str) -> datetime:
         """When the current period began."""
         sql = f"SELECT date_trunc('{grain}', $1::TIMESTAMP)::TIMESTAMP"
@@ -168,69 +89,38 @@ class Gate:
         assert isinstance(began, datetime)
         return began
 
-    def _axes(self, grain: str | None = None) -> list[Axis]:
-        # Whatever a category was, its label is a text; a time stays one.
+    def axes(self, grain: str | None = None) -> list[Axis]:
+        """What the block groups by; a time is cut into this grain."""
         found = [one for one in (self.x, *self.others) if one is not None]
-        return [
-            Axis(Column(name, "time"), "time", grain=grain)
-            if kind == "time"
-            else self._bins(name)
-            if kind == "number" and self.block.type == "heatmap" and self._many(name)
-            else Axis(Column(name, "text"), kind, self._labels(name))
-            for name, kind in found
-        ]
+        return [self._axis(name, kind, grain) for name, kind in found]
+
+    def _axis(self, name: str, kind: str, grain: str | None) -> Axis:
+        if kind == "time":
+            return Axis(Column(name, "time"), "time", grain=grain)
+        if kind == "number" and self.block.type == "heatmap":
+            many = cuts.distinct(self.connection, self.source, name) > max(self.block.limit, MOST_NUMBERS)
+            binned = self.binned(name, HEATMAP_BINS)[0] if many else None
+            if binned:
+                return binned
+        return self._category(name, kind)
+
+    def _category(self, name: str, kind: str) -> Axis:
+        limit, minimum, step = self.block.limit, self.minimum, self.step
+        labels = cuts.labels(self.connection, self.source, name, limit=limit, minimum=minimum, step=step)
+        # Whatever a category was, its label is a text.
+        return Axis(Column(name, "text"), kind, labels)
+
+    def binned(self, name: str, count: int) -> tuple[Axis | None, bool]:
+        """An axis of about so many bins of a number, and whether they are even on a logarithmic scale."""
+        kind = self.columns[name]
+        return cuts.binned(self.connection, self.source, name, kind, count=count, minimum=self.minimum)
 
     def category(self, name: str, option: str) -> Axis:
         """An axis of the categories of a column."""
-        found = self._dimension(name, option)
-        assert found is not None
-        if found[1] == "time":
-            raise QueryError(
-                f'{option}: "{found[0]}" is a time, which has no few values; name a category', option=option
-            )
-        return Axis(Column(found[0], "text"), found[1], self._labels(found[0]))
-
-    def _many(self, name: str) -> bool:
-        sql = f"SELECT count(DISTINCT {quote(name)}) FROM {self.source}"
-        return int(self.connection.execute(sql).fetchall()[0][0]) > max(self.block.limit, 24)
-
-    def _bins(self, name: str) -> Axis:
-        axis, _ = self.binned(name, HEATMAP_BINS)
-        return axis or Axis(Column(name, "text"), "number", self._labels(name))
-
-    def binned(self, name: str, count: int) -> tuple[Axis | None, bool]:
-        """An axis of about so many bins of a number, and whether they are even on a logarithmic scale.
-
-        Its ends are percentiles that enough people lie beyond, made round: not the smallest and largest values.
-        """
-        value = f"{quote(name)}::DOUBLE"
-        where = f"FROM {self.source} WHERE isfinite({value})"
-        people = self.connection.execute(f"SELECT count(DISTINCT user_id) {where}").fetchall()[0][0]
-        beyond = next((part for part in (0.005, 0.01, 0.02, 0.05, 0.1, 0.25) if people * part >= self.minimum), 0.25)
-        sql = f"SELECT quantile_cont({value}, [{beyond}, 0.5, {1 - beyond}]) {where}"
-        ends = self.connection.execute(sql).fetchall()[0][0]
-        if people < self.minimum or ends is None:
-            return None, False
-        low, middle, high = ends
-        kind = unit_of(name, "number")
-        edges, logarithmic = bins.edges(
-            low, middle, high, count, whole=self.columns[name] in INTEGERS, time=kind == "milliseconds"
-        )
-        return Axis(Column(name, kind), "bins", edges=edges), logarithmic
-
-    def _labels(self, name: str) -> tuple[str, ...]:
-        """The groups with most people, of those with enough; the rest is folded."""
-        people = "count(DISTINCT user_id)"
-        found = self.connection.execute(
-            f"SELECT {text_of(name)} AS label FROM {self.source} GROUP BY ALL HAVING {people} >= {self.minimum} "
-            # The order would tell more than numbers that are rounded.
-            f"ORDER BY round({people} / {max(self.step, 1)}) DESC, label LIMIT {self.block.limit}"
-        ).fetchall()
-        # Two that look the same when shown would be drawn as one and counted as two, as would a group's own "Other".
-        shown = {OTHER: OTHER}
-        for (label,) in found:
-            shown.setdefault(inert(label), label)
-        return tuple(label for label in shown.values() if label != OTHER)
+        there, kind = dimension(name, self.columns, option)
+        if kind == "time":
+            raise QueryError(f'{option}: "{there}" is a time, which has no few values; name a category', option=option)
+        return self._category(there, kind)
 
     def cut(
         self,
@@ -411,8 +301,3 @@ class Gate:
 def _left_out(key: Key, until: datetime | None) -> bool:
     """Rows without a time or a number, and those of the period that is not over."""
     return None in key or (until is not None and not key[0] < until)
-
-
-def _before(one: Any, other: datetime) -> bool:
-    """Whether a date or time is before another."""
-    return bool((one if isinstance(one, datetime) else datetime(one.year, one.month, one.day)) < other)

@@ -16,7 +16,8 @@ import duckdb
 from reports.block import Block
 from reports.columns import INTEGERS, check_x, find, finite, unit_of
 from reports.filters import filtered
-from reports.gate import MOST_ROWS, Gate
+from reports.gate import Gate
+from reports.grains import aggregate
 from reports.published import Column, Published
 from reports.rounding import rounded
 from reports.sandbox import QueryError
@@ -24,6 +25,9 @@ from reports.shapes import SHAPES
 from reports.warehouse import VIEWS, describe, quote
 
 __all__ = ["publish"]
+
+# Of what is not people's.
+MOST_ROWS = 1_000
 
 
 def publish(
@@ -58,7 +62,7 @@ def publish(
     step = minimum_users if rounding else 0
     gate = Gate(connection, block, columns, unit, minimum_users, now, step)
     with _read_once(connection, block, columns) as gate.source:
-        made = filtered(gate, SHAPES.get(block.type, Gate.run)(gate))
+        made = filtered(gate, SHAPES.get(block.type, aggregate)(gate))
     return rounded(made, step) if step else made
 
 
