@@ -2,17 +2,21 @@
 
 Totals are public: another block over the same query may show them. Where the cells of a total that are held back have,
 taken together, fewer people than the minimum, the total less what is shown would be a cell of too few people. There,
-one cell more is held back. Afterwards, what subtraction gives has enough people.
+one cell more is held back.
+
+A cell that is the only one of a total that is not shown can be worked out, and then be taken from the next total. So
+what is worked out counts as shown there, and more is held back until every total leaves enough people. Afterwards,
+what one subtraction after the other gives has enough people.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from reports.block import GRAINS
 
-__all__ = ["Key", "conceal", "settle", "sums"]
+__all__ = ["Key", "conceal", "sums"]
 
 Key = tuple[Any, ...]
 
@@ -31,22 +35,45 @@ def conceal(
     `persons` gives the people of cells. `totals` map a key to what it is summed up into. Of one total's cells, the
     first by `rank`, and among equals the smallest, is held back too; its second argument are those that are already.
     """
-    hidden = {key for key, number in people.items() if number < minimum or key in left_out}
-    if not hidden:
-        return hidden
-    known = persons([key for key in hidden if people[key] < minimum])
-    for total in totals:
-        groups: dict[Any, list[Key]] = defaultdict(list)
-        for key in people:
-            groups[total(key)].append(key)
-        for keys in groups.values():
-            gone = [key for key in keys if key in hidden]
-            rest = [key for key in keys if key not in hidden]
-            if not gone or not rest or any(people[key] >= minimum for key in gone):
-                continue
-            if len(set[int]().union(*(known.get(key, set()) for key in gone))) < minimum:
-                hidden.add(min(rest, key=lambda key: (rank(key, gone), people[key], _last(key))))
+    must = {key for key, number in people.items() if number < minimum or key in left_out}
+    small = [key for key in must if people[key] < minimum]
+    if not small:
+        return must
+    known = persons(small)
+
+    def few(keys: Collection[Key]) -> bool:
+        seen: set[int] = set()
+        for key in keys:
+            seen |= known.get(key, set())
+            if people[key] >= minimum or len(seen) >= minimum:
+                return False
+        return True
+
+    groups = _groups(people, totals)
+    hidden, added = set(must), list[Key]()
+    while rest := _telling(groups, hidden, few):
+        gone, candidates = rest
+        beside = Counter(key for keys in groups if not hidden.isdisjoint(keys) for key in keys)
+        # One that has others beside it in more of its totals follows from fewer of them.
+        key = min(candidates, key=lambda key: (rank(key, gone), -beside[key], people[key], _last(key)))
+        hidden.add(key)
+        added.append(key)
+    # What was held back on the way and need not be, now that others are.
+    for key in added:
+        if not _telling(groups, hidden - {key}, few):
+            hidden.remove(key)
     return hidden
+
+
+def _groups(people: Iterable[Key], totals: Sequence[Callable[[Key], Any]]) -> list[list[Key]]:
+    """The cells of each total. One of a single cell is that cell."""
+    groups: list[list[Key]] = []
+    for total in totals:
+        found: dict[Any, list[Key]] = defaultdict(list)
+        for key in people:
+            found[total(key)].append(key)
+        groups += [keys for keys in found.values() if len(keys) > 1]
+    return groups
 
 
 def _last(key: Key) -> Any:
@@ -54,71 +81,42 @@ def _last(key: Key) -> Any:
     return [-part if isinstance(part, int) else 0 for part in key], str(key)
 
 
-def settle(
-    people: Mapping[Key, int],
-    left_out: Collection[Key],
-    persons: Callable[[list[Key]], Mapping[Key, set[int]]],
-    totals: Sequence[Callable[[Key], Any]],
-    minimum: int,
-    rank: Callable[[Key, Collection[Key]], Any],
-) -> set[Key]:
-    """As `conceal`, and safe from one subtraction after the other.
+def _telling(
+    groups: Sequence[list[Key]], hidden: Collection[Key], few: Callable[[Collection[Key]], bool]
+) -> tuple[list[Key], list[Key]] | None:
+    """What of a total is not known and is few, and what can be held back against that; None if no total tells.
 
-    A cell that is the only one of a total that is not shown can be worked out, and then taken from the next total.
-    So what is worked out counts as shown there, and more is held back until every total leaves enough people.
+    A total of which nothing is shown is held back where it stands by itself, by the same rules.
     """
-    hidden = conceal(people, left_out, persons, totals, minimum, rank)
-    known = persons([key for key in hidden if people[key] < minimum])
-    groups: list[list[Key]] = []
-    for total in totals:
-        found: dict[Any, list[Key]] = defaultdict(list)
-        for key in people:
-            found[total(key)].append(key)
-        groups += found.values()
-
-    def few(keys: list[Key]) -> bool:
-        return (
-            all(people[key] < minimum for key in keys)
-            and len(set[int]().union(*(known.get(key, set()) for key in keys))) < minimum
-        )
-
-    while True:
-        touched = [keys for keys in groups if any(key in hidden for key in keys)]
-        source = _worked_out(touched, hidden, few)
-        more: set[Key] = set()
-        for keys in touched:
-            unknown = [key for key in keys if key in hidden and key not in source]
-            if unknown and few(unknown) and len(unknown) < len(keys) and not more & set(keys):
-                rest = _behind(keys, hidden, source)
-                if rest:
-                    more.add(min(rest, key=lambda key: (rank(key, unknown), people[key], _last(key))))
-        if not more:
-            return hidden
-        hidden |= more
+    unknown = [[key for key in keys if key in hidden] for keys in groups]
+    within: dict[Key, list[int]] = defaultdict(list)
+    for number, keys in enumerate(unknown):
+        for key in keys:
+            within[key].append(number)
+    source: dict[Key, int] = {}
+    # What follows from totals, one after the other.
+    single = [number for number, keys in enumerate(unknown) if len(keys) == 1]
+    while single:
+        number = single.pop()
+        if len(unknown[number]) == 1 and not few(unknown[number]):
+            (key,) = unknown[number]
+            source[key] = number
+            for other in within[key]:
+                unknown[other].remove(key)
+                single += [other] if len(unknown[other]) == 1 else []
+    for number, keys in enumerate(unknown):
+        if keys and len(keys) < len(groups[number]) and few(keys):
+            return keys, _behind(groups, number, hidden, source)
+    return None
 
 
-def _worked_out(
-    groups: Sequence[list[Key]], hidden: Collection[Key], few: Callable[[list[Key]], bool]
-) -> dict[Key, list[Key]]:
-    """The cells that follow from totals, one after the other, each with the total that it follows from."""
-    source: dict[Key, list[Key]] = {}
-    while True:
-        before = len(source)
-        for keys in groups:
-            unknown = [key for key in keys if key in hidden and key not in source]
-            # A total of which nothing is shown is held back where it stands by itself, by the same rules.
-            if len(unknown) == 1 and len(keys) > 1 and not few(unknown):
-                source[unknown[0]] = keys
-        if len(source) == before:
-            return source
-
-
-def _behind(keys: list[Key], hidden: Collection[Key], source: Mapping[Key, list[Key]]) -> list[Key]:
+def _behind(groups: Sequence[list[Key]], number: int, hidden: Collection[Key], source: Mapping[Key, int]) -> list[Key]:
     """What can be held back to keep a total from telling: first what its cells were worked out from, then its own."""
+    keys = groups[number]
     further, seen = [key for key in keys if key in source], set[Key]()
     while further:
         seen |= set(further)
-        behind = [one for key in further for one in source[key]]
+        behind = [one for key in further for one in groups[source[key]]]
         if rest := [key for key in behind if key not in hidden]:
             return rest
         further = [key for key in behind if key in source and key not in seen]

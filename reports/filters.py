@@ -12,7 +12,7 @@ from typing import Any
 
 from reports.block import GRAINS
 from reports.cells import Axis, Counted
-from reports.conceal import Key, settle, sums
+from reports.conceal import Key, conceal, sums
 from reports.gate import MOST_CELLS, Gate, Held
 from reports.grains import ENOUGH_SHOWN, over_time
 from reports.labels import labelled
@@ -85,10 +85,10 @@ def _split(
     totals = sums([axis.grain for axis in every])
     people = {key: cell.people for key, cell in cells.items()}
     rank = gate.rank_hidden(every, -2)
-    hidden = settle(people, left_out, counted.persons, totals, gate.minimum, rank)
+    hidden = conceal(people, left_out, counted.persons, totals, gate.minimum, rank)
     shown = cells.keys() - hidden
     views = [(counted, cells, hidden), *gate.unfolded(every, base.fold, shown)]
-    values = gate.values(views, totals, every, settle, -2)
+    values = gate.values(views, totals, every, -2)
     numbers = counted.people_by_last(shown)
     spread = counted.spread() if gate.block.interval and shown else {}
     series: list[tuple[str, Published]] = []

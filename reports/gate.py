@@ -245,7 +245,6 @@ class Gate:
         views: Sequence[View],
         totals: Sequence[Callable[[Key], Any]],
         axes: Sequence[Axis],
-        keep: Callable[..., set[Key]] = conceal,
         folds: int = -1,
     ) -> dict[Key, list[Value]]:
         """The measures of the cells that are shown; none where too few people stand behind a value.
@@ -264,7 +263,7 @@ class Gate:
                     return counted.persons(keys, condition)
 
                 rank = self.rank_hidden(axes, folds)
-                kept = keep(people, people.keys() & set(gone), persons, totals, self.minimum, rank)
+                kept = conceal(people, people.keys() & set(gone), persons, totals, self.minimum, rank)
                 closed[place] |= kept - set(gone)
         _, cells, hidden = views[0]
         return {

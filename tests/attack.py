@@ -14,7 +14,7 @@ import time
 
 __all__ = ["TESTS", "examples"]
 
-TESTS = ("test_publish", "test_filters", "test_shapes", "test_rounding")
+TESTS = ("test_conceal", "test_publish", "test_filters", "test_shapes", "test_rounding")
 
 
 def examples(usual: int) -> int:

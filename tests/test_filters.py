@@ -1,7 +1,5 @@
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from itertools import product
 from typing import Any
 
 import duckdb
@@ -15,6 +13,7 @@ from reports.published import OTHER, Published
 from reports.sandbox import QueryError
 from tests import test_publish as gate
 from tests.attack import examples
+from tests.test_conceal import subtract, told, views
 from tests.test_publish import MONDAY, NOW, RUNS, Row, ask, connection, fill, groups, people, persons_of
 
 __all__ = ["connection"]
@@ -180,45 +179,7 @@ def attack(
                 if value is not None:
                     assert value == pytest.approx(gate.by_hand(str(measure), own[key], own, made, key))
                     known[number].add((*key, label))
-    views = [*map(gate.totals_of, shown.dimensions), [lambda part: part, lambda part: None]]
+    totals = views(*map(gate.totals_of, shown.dimensions), [lambda part: part, lambda part: None])
     for number, measure in [(None, None), *enumerate(block.y)]:
-        for chosen in parts_chosen(parts, measure and str(measure)):
-            subtract(chosen, set(known[number]), views, minimum)
-
-
-def parts_chosen(parts: dict[Any, list[Row]], measure: str | None) -> Iterator[dict[Any, list[Row]]]:
-    """The rows whose number a measure tells: all, or those that are true, or have a value."""
-    if measure is None:
-        yield parts
-        return
-    for place in range(len(gate.parts_of(measure, []))):
-        chosen = {key: gate.parts_of(measure, cell)[place] for key, cell in parts.items()}
-        yield {key: cell for key, cell in chosen.items() if cell}
-
-
-def subtract(
-    parts: dict[Any, list[Row]], published: set[Any], views: list[list[Callable[[Any], Any]]], minimum: int
-) -> None:
-    """Takes what is known from every total, one after the other, until nothing new follows.
-
-    A total of which this block shows nothing is held back where it stands by itself, by the same rules.
-    """
-    totals = []
-    for way in list(product(*views))[1:]:
-        found: dict[Any, list[Any]] = {}
-        for key in parts:
-            found.setdefault(tuple(view(part) for view, part in zip(way, key, strict=True)), []).append(key)
-        totals += found.values()
-    known = set(published)
-    while True:
-        before = len(known)
-        for keys in totals:
-            unknown = [key for key in keys if key not in known]
-            whole = persons_of([row for key in keys for row in parts[key]])
-            if unknown and len(unknown) < len(keys) and len(whole) >= minimum:
-                left = persons_of([row for key in unknown for row in parts[key]])
-                assert len(left) >= minimum, (unknown, keys)
-                if len(unknown) == 1:
-                    known.add(unknown[0])
-        if len(known) == before:
-            return
+        for chosen in told(parts, measure and str(measure)):
+            subtract(chosen, known[number], totals, minimum)

@@ -213,15 +213,25 @@ def test_in_a_stack_a_small_group_joins_the_other_of_its_period(connection: duck
     one, two = MONDAY - timedelta(weeks=2), MONDAY - timedelta(weeks=1)
     fill(connection, people(1, 20, shell="fish", start_time=one) + people(1, 20, shell="fish", start_time=two))
     fill(connection, people(1, 15, shell="zsh", start_time=one) + people(1, 6, shell="zsh", start_time=two))
-    fill(connection, people(5, 12, shell="cmd", start_time=two))
+    fill(connection, people(5, 9, shell="cmd", start_time=one) + people(5, 12, shell="cmd", start_time=two))
     area = ask(connection, "type: area\ndata: sessions\nx: start_time\ncolor: shell\ny: count\ngrain: week")
     # 6 of zsh and 8 of cmd are 12 people. All of zsh less its first week would be those 6, so that it joins them.
-    assert area.rows == ((one, "fish", 20), (one, OTHER, 15), (two, "fish", 20), (two, OTHER, 14))
+    assert area.rows == ((one, "fish", 20), (one, OTHER, 20), (two, "fish", 20), (two, OTHER, 14))
     assert (area.people, area.withheld) == (20, 0)
     line = ask(connection, "type: line\ndata: sessions\nx: start_time\ncolor: shell\ny: count\ngrain: week")
     # Lines are not stacked: what is too small is a gap, and so is what would give it away.
     assert line.rows == ((one, "fish", 20), (two, "fish", 20))
-    assert (line.people, line.withheld, line.withheld_more) == (20, 2, 1)
+    assert (line.people, line.withheld, line.withheld_more) == (20, 3, 1)
+
+
+def test_an_other_that_is_one_group_does_not_tell_that_group_elsewhere(connection: duckdb.DuckDBPyConnection) -> None:
+    one, two = MONDAY - timedelta(weeks=2), MONDAY - timedelta(weeks=1)
+    fill(connection, people(1, 20, shell="fish", start_time=one) + people(1, 20, shell="fish", start_time=two))
+    fill(connection, people(1, 15, shell="zsh", start_time=one) + people(1, 6, shell="zsh", start_time=two))
+    fill(connection, people(5, 12, shell="cmd", start_time=two))
+    area = ask(connection, "type: area\ndata: sessions\nx: start_time\ncolor: shell\ny: count\ngrain: week")
+    # Beside fish, the "Other" of the first week would be zsh alone: all of zsh less that would be the 6 of the second.
+    assert area.rows == ((one, OTHER, 35), (two, OTHER, 34))
 
 
 def test_a_sum_is_safe_from_the_total_of_a_group_whose_rest_joined_other(connection: duckdb.DuckDBPyConnection) -> None:
