@@ -12,14 +12,13 @@ from datetime import date, datetime
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
 from reports import ledger, raw, table, upkeep
 from reports.duck import open_duckdb
+from reports.known import Known, scan
 from reports.ledger import Counts, Entry
-from reports.mirror import mirror
 
 __all__ = ["Counts", "Entry", "compact"]
 
@@ -38,10 +37,12 @@ def compact(
     applications: Collection[str] = (),
     since: date | None = None,
     progress: Progress = lambda text: None,
+    known: Known | None = None,
 ) -> Entry:
     """Moves all raw objects into the tables and returns the ledger entry, which is written even if the run fails.
 
     With `applications` or `since`, only those of these applications, of that day or later; the others stay in `raw/`.
+    `known` finds what a table has already; unless it is given, this machine reads through the table's files.
     Raises `TableError` when a table and the registry contradict each other, after the other applications are done.
     """
     entry = ledger.begin()
@@ -56,7 +57,8 @@ def compact(
                 continue
             counts = entry.applications[id] = Counts()
             try:
-                _application(store, bucket, registry[id], entry.run, counts, since, progress)
+                found = known or scan(store, bucket, id)
+                _application(store, bucket, registry[id], entry.run, counts, since, progress, found)
             except table.TableError as error:
                 faults.append(str(error))
         for id in registry:
@@ -92,17 +94,17 @@ def _application(
     counts: Counts,
     since: date | None,
     progress: Progress,
+    known: Known,
 ) -> None:
     people: set[str] = set()
     with open_duckdb() as connection:
-        known = _Known(store, bucket, application.id, connection)
         objects = raw.listed(store, application.id, since)
         progress(f"{application.id}: {objects.num_rows:,} objects to read")
         done = 0
         for chunk in raw.read(store, application, objects):
             raw.quarantine(store, chunk.unreadable, run)
             if chunk.rows.num_rows:
-                new = _commit(store, bucket, application, chunk.rows, known, counts, run)
+                new = _commit(store, bucket, application, connection, chunk.rows, known, counts, run)
                 people.update(_people(application, new)[: ledger.PEOPLE - len(people)])
                 counts.people = len(people)
             counts.objects += len(chunk.taken)
@@ -115,48 +117,22 @@ def _application(
             progress(f"{application.id}: {done:,} of {objects.num_rows:,} objects, {counts.sessions:,} sessions")
 
 
-class _Known:
-    """Which sessions the table has, kept in memory for a run: each table file is read once."""
-
-    def __init__(
-        self, store: ObjectStore, bucket: str, application: str, connection: duckdb.DuckDBPyConnection
-    ) -> None:
-        self.store, self.bucket, self.application, self.connection = store, bucket, application, connection
-        self.loaded: set[str] = set()
-        connection.execute("CREATE TABLE known (session_id UUID, ingestion_time TIMESTAMPTZ)")
-
-    def update(self, handle: DeltaTable) -> None:
-        """Reads the files of this version of the table that are not known yet."""
-        if not self.loaded <= {file.path for file in table.files(handle)}:
-            # Files were merged, or rows removed: what is in the new ones is not added to what was in the old.
-            self.connection.execute("DELETE FROM known")
-            self.loaded = set()
-        new = [file for file in table.files(handle) if file.path not in self.loaded]
-        keys = [(f"tables/{self.application}/{file.path}", file.bytes) for file in new]
-        paths = [str(path) for path in mirror(self.store, self.bucket, keys)]
-        if paths:
-            self.connection.execute(
-                "INSERT INTO known SELECT session_id::UUID, ingestion_time "
-                "FROM read_parquet(?, hive_partitioning = false)",
-                [paths],
-            )
-        self.loaded |= {file.path for file in new}
-
-
 def _commit(
     store: ObjectStore,
     bucket: str,
     application: Application,
+    connection: duckdb.DuckDBPyConnection,
     rows: pa.Table,
-    known: _Known,
+    known: Known,
     counts: Counts,
     run: str,
 ) -> pa.Table:
     for _ in range(ATTEMPTS):
         handle = table.load_or_create(bucket, application)
         number = table.sequence(handle)
-        known.update(handle)
-        found = _judge(known.connection, rows, _forgotten(store))
+        stored = known(handle, rows["sessionId"])
+        # Read after the table: whoever is forgotten from now on makes a commit that this one then fails at.
+        found = _judge(connection, rows, stored, _forgotten(store))
         new = _shape(application, rows, found)
         if new.num_rows:
             note = {"run": run, "stored": str(new.num_rows)}
@@ -188,20 +164,16 @@ def _forgotten(store: ObjectStore) -> list[str]:
     return [meta["path"].rsplit("/", 1)[-1] for page in store.list("forgotten/") for meta in page]
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, rows: pa.Table, forgotten: list[str]) -> pa.Table:
+def _judge(connection: duckdb.DuckDBPyConnection, rows: pa.Table, stored: pa.Table, forgotten: list[str]) -> pa.Table:
     """For each row of the chunk, which one of `new`, `forgotten`, `recovered` and `repeated` it is, and its month."""
     # Narrow: what a session holds is never sorted or hashed.
     columns = ["sessionId", "userId", "sessionStartTime", "ingestionTime"]
     connection.register("chunk", rows.select(columns).append_column("number", pa.array(range(rows.num_rows))))
+    connection.register("stored", stored)
     connection.execute("CREATE OR REPLACE TEMP TABLE forgotten AS SELECT unnest($1::VARCHAR[]) AS digest", [forgotten])
     found: pa.Table = connection.sql(
         """
         WITH
-            -- the chunk is small beside the table, so what is hashed does not grow with it
-            stored AS (
-                SELECT session_id, min(ingestion_time) AS ingestion_time FROM known
-                WHERE session_id IN (SELECT sessionId::UUID FROM chunk) GROUP BY session_id
-            ),
             marked AS (
                 SELECT
                     chunk.number,
@@ -213,7 +185,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, rows: pa.Table, forgotten: lis
                     -- of two, the one ingested first is kept
                     row_number() OVER (PARTITION BY sessionId ORDER BY ingestionTime, number) = 1 AS first,
                     stored.session_id IS NOT NULL AS there
-                FROM chunk LEFT JOIN stored ON stored.session_id = chunk.sessionId::UUID
+                FROM chunk LEFT JOIN stored ON stored.session_id = chunk.sessionId
             )
         SELECT
             month,
@@ -226,6 +198,7 @@ def _judge(connection: duckdb.DuckDBPyConnection, rows: pa.Table, forgotten: lis
         """
     ).to_arrow_table()
     connection.unregister("chunk")
+    connection.unregister("stored")
     return found
 
 

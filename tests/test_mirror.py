@@ -1,14 +1,18 @@
 """Local copies: fetched once, noticed when damaged, seen by nobody else."""
 
+import io
 import os
 import stat
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from obstore import Bytes
 from obstore.store import LocalStore, MemoryStore
 
 from ingest.bucket import open_bucket
-from reports.mirror import directory, local, mirror, prune
+from reports.mirror import columns, directory, local, mirror, prune
 
 BUCKET = "s3://somewhere"
 
@@ -97,3 +101,75 @@ def test_copies_of_files_that_the_table_no_longer_has_are_deleted(store: MemoryS
 
 def test_nothing_wanted_is_nothing_fetched(store: MemoryStore) -> None:
     assert mirror(store, BUCKET, []) == []
+
+
+# Some columns only
+
+LARGE, SMALL = "tables/notes/month=2026-03/large.parquet", "tables/notes/month=2026-03/small.parquet"
+IDS = [f"{number:036}" for number in range(40_000)]
+
+
+class Counting(MemoryStore):
+    """Adds up the bytes that are asked for."""
+
+    asked = 0
+
+    def get_range(self, path: str, **options: int) -> Bytes:  # type: ignore[override]
+        self.asked += options["length"]
+        return super().get_range(path, **options)
+
+
+@pytest.fixture
+def parquet() -> tuple[Counting, list[tuple[str, int]]]:
+    """A store with a large file and a small one, and what a table would say of them."""
+    store = Counting()
+    for key, count in ((LARGE, 40_000), (SMALL, 10)):
+        rows = pa.table({"id": IDS[:count], "time": range(count), "rest": [os.urandom(50).hex() for _ in range(count)]})
+        file = io.BytesIO()
+        pq.write_table(rows, file, row_group_size=15_000)
+        store.put(key, file.getvalue())
+    return store, [(key, store.head(key)["size"]) for key in (SMALL, LARGE)]
+
+
+def test_of_a_large_file_only_the_columns_that_are_asked_for_come(
+    parquet: tuple[Counting, list[tuple[str, int]]],
+) -> None:
+    store, objects = parquet
+    small, large = columns(store, BUCKET, objects, ["id", "time"])
+    assert pq.read_table(large, partitioning=None).to_pydict() == {"id": IDS, "time": list(range(40_000))}
+    assert small.read_bytes() == bytes(store.get(SMALL).bytes())
+    assert store.asked < objects[1][1] / 2
+    assert stat.S_IMODE(large.stat().st_mode) == 0o600
+    store.delete([LARGE, SMALL])
+    assert columns(store, BUCKET, objects, ["id", "time"]) == [small, large]
+
+
+def test_where_the_whole_file_is_no_columns_are_fetched(parquet: tuple[Counting, list[tuple[str, int]]]) -> None:
+    store, objects = parquet
+    whole = mirror(store, BUCKET, objects)
+    assert columns(store, BUCKET, objects, ["id", "time"]) == whole
+    assert store.asked == 0
+
+
+def test_damaged_columns_are_fetched_again(parquet: tuple[Counting, list[tuple[str, int]]]) -> None:
+    store, objects = parquet
+    _, large = columns(store, BUCKET, objects, ["id", "time"])
+    content = large.read_bytes()
+    large.write_bytes(content.replace(IDS[7].encode(), IDS[8].encode()))
+    assert columns(store, BUCKET, objects, ["id", "time"])[1].read_bytes() == content
+
+
+def test_columns_go_with_their_file_and_when_the_whole_file_comes(
+    parquet: tuple[Counting, list[tuple[str, int]]],
+) -> None:
+    store, objects = parquet
+    _, large = columns(store, BUCKET, objects, ["id", "time"])
+    prune(store, BUCKET, "notes", [LARGE])
+    assert large.exists()
+    (whole,) = mirror(store, BUCKET, objects[1:])
+    prune(store, BUCKET, "notes", [LARGE])
+    assert whole.exists() and [path for path in large.parent.iterdir() if large.name in path.name] == []
+    whole.unlink()
+    columns(store, BUCKET, objects, ["id", "time"])
+    prune(store, BUCKET, "notes", [])
+    assert [path for path in large.parent.iterdir() if path.is_file()] == []
