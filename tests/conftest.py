@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import sparks
 from tests.servers import azure_server, moto_server, s3_server
 
 
@@ -45,6 +46,20 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
     """Azure's storage emulator with the container `abaculus`, for tests marked `azure`; npm installs it first."""
     with azure_server(tmp_path_factory.mktemp("azure")) as environment:
         yield environment
+
+
+@pytest.fixture(scope="session")
+def sail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The `sc://` URL of Sail's Spark Connect server, for tests marked `spark`."""
+    with sparks.sail(tmp_path_factory.mktemp("sail")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """As `sail`, of Apache Spark itself with Delta, for tests marked `jvm`."""
+    with sparks.apache(tmp_path_factory.mktemp("apache")) as url:
+        yield url
 
 
 @pytest.fixture

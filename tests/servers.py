@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-__all__ = ["azure_server", "free_ports", "moto_server", "s3_server"]
+__all__ = ["azure_server", "free_ports", "moto_server", "running", "s3_server"]
 
 AZURITE = "azurite@3.35.0"
 # Of the one account that Azurite has from the start; its documentation publishes both.
@@ -52,7 +52,7 @@ def s3_server(directory: Path, bucket: str = "abaculus") -> Iterator[Mapping[str
     for name, port, grpc in zip(names, ports[::2], ports[1::2], strict=True):
         command += [f"-{name}.port={port}", f"-{name}.port.grpc={grpc}"]
     endpoint = f"http://127.0.0.1:{ports[6]}"
-    with _running(command, directory, lambda: _make_bucket(f"{endpoint}/{bucket}")):
+    with running(command, directory, lambda: _make_bucket(f"{endpoint}/{bucket}")):
         yield _aws(endpoint)
 
 
@@ -62,7 +62,7 @@ def moto_server(directory: Path, bucket: str = "abaculus") -> Iterator[Mapping[s
     (port,) = free_ports(1)
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", MOTO, str(port)]
-    with _running(command, directory, lambda: _make_bucket(f"{endpoint}/{bucket}")):
+    with running(command, directory, lambda: _make_bucket(f"{endpoint}/{bucket}")):
         yield _aws(endpoint)
 
 
@@ -80,7 +80,7 @@ def azure_server(directory: Path, container: str = "abaculus") -> Iterator[Mappi
     (port,) = free_ports(1)
     command = [node, str(source / "main.js"), "--blobHost=127.0.0.1"]
     command += [f"--blobPort={port}", f"--location={directory}", "--skipApiVersionCheck", "--disableTelemetry"]
-    with _running(command, directory, lambda: _make_container(port, container)):
+    with running(command, directory, lambda: _make_container(port, container)):
         yield {
             "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
             "AZURE_STORAGE_ACCOUNT_KEY": KEY,
@@ -111,14 +111,14 @@ def _aws(endpoint: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], directory: Path, prepare: Callable[[], None]) -> Iterator[None]:
-    """A server, from when it is up and prepared."""
+def running(command: list[str], directory: Path, prepare: Callable[[], None], **environment: str) -> Iterator[None]:
+    """A server, from when it is up and prepared: `prepare` raises OSError until then."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "server.log"
     with path.open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment)
     try:
-        for _ in range(300):
+        for _ in range(900):  # a Java that shares its cores with other tests takes a minute
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} ended: {path.read_text()[-2000:]}")
             try:
