@@ -36,6 +36,7 @@ SETTINGS = {
     "spark.connect.grpc.binding.address": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
@@ -73,7 +74,7 @@ def apache(directory: Path) -> Iterator[str]:
         "spark.local.dir": str(directory / "local"),
         "spark.sql.warehouse.dir": str(directory / "warehouse"),
     }
-    command = [java, "-Xmx2g", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED.split())]
+    command = [java, "-Xmx2g", "-XX:TieredStopAtLevel=1", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED.split())]
     command += [f"-D{name}={value}" for name, value in settings.items()]
     command += ["-cp", _classpath(maven, directory), "org.apache.spark.sql.connect.service.SparkConnectServer"]
     with running(command, directory, lambda: _connect(port)):
