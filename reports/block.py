@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from reports.expect import Expectation
 from reports.expect import read as read_expectation
 
-__all__ = ["GRAINS", "Block", "BlockError", "Measure", "parse"]
+__all__ = ["GRAINS", "Block", "BlockError", "Measure", "parse", "read"]
 
 TYPES = (
     "line", "area", "share", "bar", "histogram", "heatmap", "band", "funnel", "retention", "table", "number",
@@ -49,6 +50,10 @@ ONLY = {
 SEVERAL = ("table", "band")
 MOST_STEPS = 12
 MOST_DIMENSIONS = 4
+
+
+# What to write in place of a word under `y`, by the name of the data and the word; None where nothing is known of it.
+Instead = Callable[[str, str], str | None]
 
 
 class BlockError(Exception):
@@ -106,30 +111,43 @@ class Block:
 
 def parse(text: str) -> Block:
     """Reads a block. Raises `BlockError` with every fault at once."""
+    block, faults = read(text)
+    if block is None or faults:
+        raise BlockError(faults)
+    return block
+
+
+def read(text: str, instead: Instead = lambda data, name: None) -> tuple[Block | None, list[tuple[int, str]]]:
+    """A block with its faults: what of it can be understood, so that its columns can be looked for all the same.
+
+    `instead` is asked what to write where `y` is the name of something else.
+    """
     values, lines, faults = _load(text)
     for key in values.keys() - READERS.keys():
         near = difflib.get_close_matches(key, READERS, 1)
         hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(READERS)}"
         faults.append((lines[key], f'unknown option "{key}"; {hint}'))
-    read: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     for key, reader in READERS.items():
         if key in values:
             try:
-                read[key] = reader(values[key])
+                known[key] = reader(values[key])
             except ValueError as error:
                 faults.append((lines[key], f"{key}: {error}"))
-    faults += _together(read, values.keys(), lines)
-    if faults:
-        raise BlockError(sorted(faults))
-    return Block(**_settled(read), lines=lines | ({"color": lines["rows"]} if "rows" in lines else {}))
+    faults += _together(known, values.keys(), lines, instead)
+    block = Block(**_settled(known), lines=lines | ({"color": lines["rows"]} if "rows" in lines else {}))
+    return block if "data" in known else None, sorted(faults)
 
 
 def _settled(read: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a block from options without fault."""
-    made = dict(read)
+    """The fields of a block from options that are sound alone."""
+    made = {"type": "", "data": ""} | read
     people = made.get("people", True)
     texts = made.pop("y", None) or ((USUAL[made["type"]],) if made["type"] in USUAL else ())
-    y = tuple(_measure(text, people) for text in texts)
+    y: tuple[Measure, ...] = ()
+    for text in texts:
+        with suppress(ValueError):
+            y += (_measure(text, people),)
     if made["type"] == "band" and len(y) == 1:
         y = tuple(Measure(name, y[0].column) for name in ("p25", "p50", "p75"))
     if "x" in made:
@@ -272,7 +290,9 @@ READERS: dict[str, Any] = {
 }
 
 
-def _together(read: dict[str, Any], given: Collection[str], lines: dict[str, int]) -> list[tuple[int, str]]:
+def _together(
+    read: dict[str, Any], given: Collection[str], lines: dict[str, int], instead: Instead
+) -> list[tuple[int, str]]:
     """Faults of options that are sound alone."""
     faults: list[tuple[int, str]] = []
 
@@ -289,8 +309,8 @@ def _together(read: dict[str, Any], given: Collection[str], lines: dict[str, int
                 fault("type", f"a {kind} needs {key}; add `{key}: {'' if key == 'steps' else 'column'}`")
         for key, kinds in ONLY.items():
             if key in given and kind not in kinds:
-                instead = "call it rows" if (kind, key) == ("heatmap", "color") else "remove it, or use type: table"
-                fault(key, f"a {kind} has no {key}; {instead}")
+                remedy = "call it rows" if (kind, key) == ("heatmap", "color") else "remove it, or use type: table"
+                fault(key, f"a {kind} has no {key}; {remedy}")
     x = read.get("x", ())
     if len(x) > 1 and kind != "table":
         fault("x", f"a {kind} has one x; keep one, or use type: table")
@@ -308,7 +328,7 @@ def _together(read: dict[str, Any], given: Collection[str], lines: dict[str, int
         try:
             measures.append(_measure(text, people))
         except ValueError as error:
-            fault("y", f"y: {error}")
+            fault("y", f"y: {instead(read.get('data', ''), text) or error}")
     for measure in sorted({measure for measure in measures if measures.count(measure) > 1}, key=str):
         fault("y", f"y: {measure} is given twice; keep one")
     if len(read.get("y", ())) > 1 and kind in TYPES and kind not in SEVERAL:

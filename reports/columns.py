@@ -5,36 +5,47 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reports.block import Block, Measure
+from reports.block import Measure
 from reports.format import inert
 from reports.published import Column
 from reports.sandbox import QueryError
 
-__all__ = ["INTEGERS", "check_x", "dimension", "find", "finite", "measured", "unit_of"]
+__all__ = ["INTEGERS", "dimension", "find", "finite", "measured", "unit_of"]
 
 KINDS = {"VARCHAR": "text", "BOOLEAN": "boolean", "DATE": "time", "DOUBLE": "number", "FLOAT": "number"}
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+# Of more columns than these, the nearest are named.
+MOST_NAMED = 12
+OF_KIND = {"": "", "number": "of numbers ", "boolean": "of what is true or false ", "time": "of times "}
 
 
-def find(name: str, columns: Mapping[str, str], option: str) -> tuple[str, str]:
-    """A column's name as it is spelt in the relation, and its kind."""
+def find(name: str, columns: Mapping[str, str], option: str, wanted: str = "") -> tuple[str, str]:
+    """A column's name as it is spelt in the relation, and its kind. Where it is not there, those `wanted` are named."""
     for there, kind in columns.items():
         if there.lower() == name.lower():
             return there, _kind_of(there, kind, option)
     near = difflib.get_close_matches(name, list(columns), 1)
-    hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(columns)}"
-    raise QueryError(f'column "{name}" not found; {hint}', option=option)
+    if near:
+        raise QueryError(f'column "{name}" not found; did you mean "{near[0]}"?', option=option)
+    fit = [there for there, kind in columns.items() if not wanted or _simple(kind) == wanted]
+    listed = fit if len(fit) <= MOST_NAMED else difflib.get_close_matches(name, fit, MOST_NAMED, 0)
+    more = f" and {len(fit) - len(listed)} more" if len(fit) > len(listed) else ""
+    there_are = f"{OF_KIND[wanted]}there are {', '.join(listed)}{more}; " if fit else ""
+    raise QueryError(f'column "{name}" not found; {there_are}name one, or SELECT it in a query', option=option)
 
 
-def _kind_of(name: str, sql_type: str, option: str) -> str:
+def _simple(sql_type: str) -> str | None:
+    """A type's kind; None for what is never published."""
     if sql_type.startswith("TIMESTAMP"):
         return "time"
     if sql_type in INTEGERS or sql_type.startswith("DECIMAL"):
         return "number"
-    if sql_type.startswith("ENUM"):
-        return "text"
-    if sql_type in KINDS:
-        return KINDS[sql_type]
+    return "text" if sql_type.startswith("ENUM") else KINDS.get(sql_type)
+
+
+def _kind_of(name: str, sql_type: str, option: str) -> str:
+    if kind := _simple(sql_type):
+        return kind
     raise QueryError(f'column "{name}" is {sql_type}, which is never published; select one of its parts', option=option)
 
 
@@ -56,20 +67,14 @@ def measured(measure: Measure, columns: Mapping[str, str]) -> Column:
         return Column(str(measure), "share" if measure.name == "share" else "number")
     if measure.column.lower() == "user_id":
         raise QueryError(f"{measure} is never published; count people with y: people", option="y")
-    name, kind = find(measure.column, columns, "y")
     wanted = "boolean" if measure.name == "share" else "number"
+    name, kind = find(measure.column, columns, "y", wanted)
     if kind != wanted:
         wants = "a true or false column" if wanted == "boolean" else "a number"
         raise QueryError(
             f'{measure.name} needs {wants}, "{name}" is {columns[name]}; select an expression of it', option="y"
         )
     return Column(str(measure), "share" if measure.name == "share" else unit_of(name, kind))
-
-
-def check_x(block: Block, x: tuple[str, str] | None) -> None:
-    """Refuses an x that is not what the kind of chart needs."""
-    if block.type in ("line", "area", "share", "band", "retention") and x is not None and x[1] != "time":
-        raise QueryError(f'a {block.type} needs a time on x, "{x[0]}" is not one; use type: bar', option="x")
 
 
 def finite(value: Any) -> Any:

@@ -28,7 +28,7 @@ LINE = re.compile(
     r"(?P<left>[A-Za-z_]\w*)\s*(?:\(\s*(?P<column>[A-Za-z_]\w*(?:\(\s*\w+\s*\))?)\s*\))?\s*"
     r"(?P<sign><=|>=|==|!=|<|>|=)\s*(?P<number>[+-]?\d[\d_]*(?:\.\d+)?)\s*(?P<percent>%?)"
 )
-SHOULD = "write it as `rows > 0` or `max(share) <= 1`"
+SHOULD = "write it as `rows > 0`, `max(share) <= 50 %` or `mean(p50(duration_ms)) < 2_000`"
 
 
 @dataclass(frozen=True)

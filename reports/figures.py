@@ -1,24 +1,26 @@
 """A chart block of a page into HTML: what it publishes, drawn, with its table, its SQL and its downloads."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import duckdb
 
 from ingest.registry import Application
 from reports import charts, choices, download, format, html, marks, missing
-from reports.block import Block, BlockError, parse
+from reports.block import Block, BlockError, read
 from reports.cells import statement
 from reports.expect import fails
+from reports.fit import misfits
 from reports.made import Page, Series
 from reports.page import Fault, Fence
 from reports.page_filter import PageFilter
 from reports.published import Published
-from reports.queries import Queries
+from reports.queries import Queries, words
 from reports.sandbox import QueryError, check, explain
-from reports.warehouse import describe, quote
+from reports.warehouse import VIEWS, describe, quote
 
 __all__ = ["Figures", "Publish"]
 
@@ -27,7 +29,7 @@ Publish = Callable[[Queries, Block, str], Published]
 
 
 class Figures:
-    """The blocks of one page, one after the other: downloads and series are put into `page`.
+    """The blocks of one page, one after the other: what they make is put into `page`, what to warn of into `warnings`.
 
     `file` is the page's path for messages, `first` the line of its file on which its text begins, and `root` the
     relative URL of the site's root.
@@ -43,21 +45,20 @@ class Figures:
         file: str,
         first: int,
         root: str,
+        warnings: list[Fault],
     ) -> None:
         self.page, self.queries, self.publish, self.registry = page, queries, publish, registry
         self.filter, self.file, self.first, self.root = filter, file, first, root
-        self.warnings: list[Fault] = []
+        self.warnings = warnings
         self._ids: set[str] = set()
 
     def figure(self, fence: Fence) -> tuple[str, bool]:
         """A block as HTML, and whether it waits for the registry: nobody sends what it shows. Raises `BlockError`."""
-        block = self.filter.of(parse(fence.content), self.queries)
+        block = self._read(fence.content)
         data = block.data.lower()
-        unit = self.queries.relations.get(data, "")
+        unit = self.queries.relations[data]
         id = self._id(block, unit)
         with _at_its_line(block):
-            if data not in self.queries.relations:
-                check(self.queries.cursor, f"FROM {quote(block.data)}", self.queries.relations)
             if lacking := self._lacking(block, unit):
                 return missing.figure(block, lacking, unit, f"chart-{id}"), True
             published = self.publish(self.queries, block, unit)
@@ -81,6 +82,52 @@ class Figures:
             )
         )  # fmt: skip
         return html.figure(block, published, plot, f"chart-{id}", sql, f"{self.root}{path}", marked, others), False
+
+    def _read(self, text: str) -> Block:
+        """The block, filtered as its page is. Raises `BlockError` with every fault of it and of the columns in it."""
+        block, faults = read(text, self._instead)
+        if block is None:
+            raise BlockError(faults)
+        if block.data.lower() not in self.queries.relations:
+            with _at_its_line(block, "data", faults):
+                check(self.queries.cursor, f"FROM {quote(block.data)}", self.queries.relations)
+        block = self.filter.of(block, self.queries)
+        unit = self.queries.relations[block.data.lower()]
+        seen = {line for line, _ in faults}
+        for error in misfits(block, self._columns(block.data), unit, self._behind(block.data)):
+            line = block.lines.get(error.option or "data", block.lines["data"])
+            # What y is told to be instead says it all.
+            if line not in seen and not (error.option is None and block.lines.get("y") in seen):
+                faults.append((line, error.message))
+        if faults:
+            raise BlockError(sorted(faults, key=itemgetter(0)))
+        return block
+
+    def _columns(self, relation: str) -> dict[str, str]:
+        return describe(self.queries.cursor, quote(relation))
+
+    def _behind(self, data: str) -> dict[str, dict[str, str]]:
+        """The views of people's rows that a query reads, with their columns."""
+        named = self.queries.named
+        used = set().union(*(words(named[name].sql) for name in self.queries.behind(data.lower())))
+        return {view: self._columns(view) for view, unit in VIEWS.items() if unit and view in used}
+
+    def _instead(self, data: str, name: str) -> str | None:
+        """What to say in place of a column under `y`, if it is one: a chart counts rows, and shows no values."""
+        unit = self.queries.relations.get(data.lower())
+        columns = {} if unit is None else self._columns(data)
+        kind = next((kind for there, kind in columns.items() if there.lower() == name.lower()), None)
+        if kind is None:
+            return None
+        if not unit:
+            return f'"{name}" is a column of "{data}", which has no people\'s rows; add `people: none`, and it is shown'
+        if "user_id" not in {there.lower() for there in columns}:
+            return (
+                f'"{name}" is counted by "{data}" already, and a chart counts people\'s rows itself; there SELECT '
+                "user_id and what to count by, without GROUP BY, and here say y: count or y: people"
+            )
+        ways = f"share({name})" if kind == "BOOLEAN" else f"sum({name}), mean({name}) or p50({name})"
+        return f'"{name}" is a column, and y says what is counted of it; say {ways}'
 
     def _drawn(self, block: Block, published: Published) -> tuple[dict[str, Any] | None, str]:
         """The figure, for kinds that are drawn, and what it is annotated with in words."""
@@ -147,13 +194,16 @@ class Figures:
 
 
 @contextmanager
-def _at_its_line(block: Block, option: str = "data") -> Iterator[None]:
-    """Makes what is wrong with a query a fault of the block, at the option that it names, or else at this one."""
+def _at_its_line(block: Block, option: str = "data", before: Sequence[tuple[int, str]] = ()) -> Iterator[None]:
+    """Makes what is wrong with a query a fault of the block, at the option that it names, or else at this one.
+
+    It joins the faults that were found `before`.
+    """
     try:
         yield
     except QueryError as error:
         line = block.lines.get(error.option or option, block.lines["data"])
-        raise BlockError([(line, error.message)]) from None
+        raise BlockError(sorted([*before, (line, error.message)], key=itemgetter(0))) from None
     except duckdb.Error as error:
         relation = block.annotate if option == "annotate" else block.data
         message = explain(error, relation or "", values=False).message

@@ -14,7 +14,7 @@ import duckdb
 from reports import cuts
 from reports.block import Block, Measure
 from reports.cells import Axis, Cell, Counted, conditions
-from reports.columns import check_x, dimension, finite, measured
+from reports.columns import dimension, finite, measured
 from reports.conceal import Key, conceal, sums
 from reports.labels import dimension_of, labelled, rank
 from reports.measured import intervals, shares, tail
@@ -50,7 +50,7 @@ class Held:
 
 
 class Gate:
-    """One block over one relation of people's rows."""
+    """One block over one relation of people's rows, which it fits."""
 
     def __init__(
         self,
@@ -69,16 +69,6 @@ class Gate:
         self.x = dimension(block.x, columns, "x") if block.x else None
         others = [(block.color, "color"), *((name, "x") for name in block.more)]
         self.others = [dimension(name, columns, option) for name, option in others if name]
-        for name, kind in self.others:
-            if kind == "time":
-                raise QueryError(
-                    f'color: "{name}" is a time, which has no few groups; put it on x, and first', option="color"
-                )
-        if block.grain and (self.x is None or self.x[1] != "time"):
-            raise QueryError("grain is for a time on x; remove it", option="grain")
-        if block.type == "number" and self.x is not None and self.x[1] != "time":
-            raise QueryError(f'a number has a time on x, "{self.x[0]}" is not one; remove it', option="x")
-        check_x(block, self.x)
         # What was counted for the figure that is drawn: its axes, and as far as time goes.
         self.drawn: tuple[list[Axis], datetime | None] | None = None
 
@@ -117,10 +107,7 @@ class Gate:
 
     def category(self, name: str, option: str) -> Axis:
         """An axis of the categories of a column."""
-        there, kind = dimension(name, self.columns, option)
-        if kind == "time":
-            raise QueryError(f'{option}: "{there}" is a time, which has no few values; name a category', option=option)
-        return self._category(there, kind)
+        return self._category(*dimension(name, self.columns, option))
 
     def cut(
         self,

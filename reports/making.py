@@ -11,7 +11,7 @@ from reports.figures import Figures, Publish
 from reports.made import Page
 from reports.page import Fault, Fence, body_line, fences, front_matter, key_line, names, replace
 from reports.page_filter import PageFilter
-from reports.queries import Queries
+from reports.queries import Queries, words
 from reports.sandbox import QueryError
 
 __all__ = ["Making"]
@@ -45,17 +45,16 @@ class Making:
         except ValueError as error:
             self.filter = PageFilter(None)
             self.front_fault("filter", f"filter: {error}")
-        self.figures = Figures(self.made, queries, publish, registry, self.filter, file, self.first, root)
+        # What stops no build.
+        self.warnings: list[Fault] = []
+        self.figures = Figures(
+            self.made, queries, publish, registry, self.filter, file, self.first, root, self.warnings
+        )
         self.token = secrets.token_hex(8)
         # Names that stand for nothing, for their query failed: what reads one would only repeat its fault.
         self.broken: set[str] = set()
         # Names of charts that wait for the registry: what reads one waits, too.
         self.absent: set[str] = set()
-
-    @property
-    def warnings(self) -> list[Fault]:
-        """What stops no build."""
-        return self.figures.warnings
 
     def page(self) -> Page:
         """Runs the blocks in order and puts a placeholder in the place of each."""
@@ -113,7 +112,11 @@ class Making:
             try:
                 if value.wrong:
                     raise QueryError(value.wrong)
-                given.append((value, self.value(value)))
+                said = self.value(value)
+                if said is None and (why := self.no_row(value.name.lower())):
+                    place = (self.first + value.line, f"{value}: {why}", value.place + 1)
+                    self.warnings.append(Fault(self.file, *place))
+                given.append((value, said or format.NOTHING))
             except QueryError as error:
                 self.fault(value.line, f"{value}: {error.message}", value.place)
         return text.insert(self.markdown, given)
@@ -126,25 +129,38 @@ class Making:
             given = given if isinstance(given, str) else ""
             for value in reversed(list(text.values(given))):
                 try:
-                    said = html.text(format.inert(self.value(value)))
+                    said = html.text(format.inert(self.value(value) or format.NOTHING))
                 except QueryError as error:
                     self.front_fault(key, f"{key}: {value}: {error.message}")
                     said = ""
                 given = made[key] = given[: value.start] + said + given[value.end :]
         return made
 
-    def value(self, value: text.Value) -> str:
-        """What is written in the place of a value. Raises `QueryError`."""
-        waits = value.name.lower() in self.broken | self.absent
-        return format.NOTHING if waits else text.read(self.queries, value.name.lower(), value.column)
+    def value(self, value: text.Value) -> str | None:
+        """What is written in the place of a value, None where there is none. Raises `QueryError`."""
+        name = value.name.lower()
+        return format.NOTHING if name in self.broken | self.absent else text.read(self.queries, name, value.column)
+
+    def no_row(self, name: str) -> str | None:
+        """What to say of a result that has no row. Nothing where that has a cause that is said already, or no data."""
+        queries = self.queries
+        used = {name, *(word for one in queries.behind(name) for word in words(queries.named[one].sql))}
+        said = any(queries.tables[one].empty for one in used & queries.tables.keys())
+        template = queries.row is not None and queries.row.values is None
+        if said or template or not queries.cursor.execute("SELECT 1 FROM sessions LIMIT 1").fetchall():
+            return None
+        return f'"{name}" finds no row, so that a dash is written; see with `abaculus sql` what its WHERE leaves'
 
     def fault(self, line: int, message: str, column: int | None = None) -> None:
-        """Keeps a fault; line and column count from 0 in the page's text."""
-        self.faults.append(Fault(self.file, self.first + line, message, None if column is None else column + 1))
+        """Keeps a fault; line and column count from 0 in the page's text. Without a column, where the line begins."""
+        if column is None:
+            written = self.lines[line] if line < len(self.lines) else ""
+            column = len(written) - len(written.lstrip())
+        self.faults.append(Fault(self.file, self.first + line, message, column + 1))
 
     def front_fault(self, key: str, message: str) -> None:
         """Keeps a fault of the front matter."""
-        self.faults.append(Fault(self.file, key_line(self.source, key), message))
+        self.faults.append(Fault(self.file, key_line(self.source, key), message, 1))
 
     def quoted(self, line: int, message: str) -> int | None:
         """Where on a line the word stands that a message begins to quote."""

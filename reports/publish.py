@@ -14,8 +14,9 @@ from datetime import datetime
 import duckdb
 
 from reports.block import Block
-from reports.columns import INTEGERS, check_x, find, finite, unit_of
+from reports.columns import INTEGERS, find, finite, unit_of
 from reports.filters import filtered
+from reports.fit import misfits
 from reports.gate import Gate
 from reports.grains import aggregate
 from reports.published import Column, Published
@@ -44,19 +45,11 @@ def publish(
     Raises `QueryError` when the block does not fit the relation.
     """
     columns = describe(connection, quote(block.data))
+    for error in misfits(block, columns, unit):
+        raise error
     if not block.people:
-        if unit:
-            raise QueryError(
-                f'"{block.data}" reads people\'s rows; remove `people: none`, and let the chart count', option="people"
-            )
         return _plain(connection, block, columns)
-    if not unit:
-        raise QueryError(f'"{block.data}" reads no people\'s rows; add `people: none` and name its columns in x and y')
-    whose = next((kind for name, kind in columns.items() if name.lower() == "user_id"), None)
-    if whose is None:
-        raise QueryError(
-            f'"{block.data}" reads people\'s rows and loses user_id; add user_id to its SELECT and leave counting to y'
-        )
+    whose = next(kind for name, kind in columns.items() if name.lower() == "user_id")
     if block.data.lower() not in VIEWS and whose != describe(connection, "sessions")["user_id"]:
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the column of a view as it is')
     step = minimum_users if rounding else 0
@@ -97,7 +90,6 @@ def _plain(connection: duckdb.DuckDBPyConnection, block: Block, columns: Mapping
     if not wanted and not measured:
         measured = [(name, "data") for name in columns]
     found = [find(name, columns, option) for name, option in [*wanted, *measured]]
-    check_x(block, found[0] if block.x else None)
     shown, measures = found[: len(wanted)], found[len(wanted) :]
     if block.type not in ("table", "number") and measures[0][1] != "number":
         raise QueryError(f'a {block.type} draws numbers, "{measures[0][0]}" is not one; use type: table', option="y")

@@ -86,7 +86,7 @@ class Site:
                     queries, self.publish, registry, markdown, file=file, source=source, name=name, root=root
                 )
                 before = self._made[name] = (given, making.page(), wrong + making.faults)
-                self.warnings += making.warnings
+                self.warnings += [one for one in making.warnings if one not in self.warnings]
         _, page, faults = before
         # The pages of a template share its mistakes.
         self.faults += [fault for fault in faults if fault not in self.faults]
@@ -142,7 +142,7 @@ class Site:
         if given in known:
             return str(given), []
         message = f'no application "{given}" in the registry; {near(str(given), known)}'
-        return None, [Fault(file, key_line(source, "application"), message)]
+        return None, [Fault(file, key_line(source, "application"), message, 1)]
 
 
 def _began(period: str, now: datetime) -> datetime:

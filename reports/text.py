@@ -97,8 +97,8 @@ def escaped(text: str) -> str:
     )
 
 
-def read(queries: Queries, name: str, given: str) -> str:
-    """A value of a result that is not people's, as words have it; a dash for none. Raises `QueryError`."""
+def read(queries: Queries, name: str, given: str) -> str | None:
+    """A value of a result that is not people's, as words have it; None where it has no row. Raises `QueryError`."""
     relations = queries.relations
     if name not in relations:
         known = [one for one in relations if not relations[one]]
@@ -115,7 +115,7 @@ def read(queries: Queries, name: str, given: str) -> str:
         raise explain(error, name, values=False) from None
     if len(found) > 1:
         raise QueryError(f'"{name}" has more than one row; name a query of it that has one, with LIMIT 1 or max(…)')
-    return shown(column, columns[column], found[0][0] if found else None, queries.tables.get(name))
+    return shown(column, columns[column], found[0][0], queries.tables.get(name)) if found else None
 
 
 def shown(name: str, sql_type: str, value: Any, published: Published | None) -> str:

@@ -51,7 +51,7 @@ def test_a_page_counts_the_application_that_it_names(site: Site) -> None:
 def test_an_application_that_is_not_there_is_a_mistake_with_its_line(site: Site) -> None:
     run(site, "title: x\napplication: note", NUMBER.format("sessions"))
     assert [str(fault) for fault in site.faults] == [
-        'site/a.md:3: no application "note" in the registry; did you mean "notes"?'
+        'site/a.md:3:1: no application "note" in the registry; did you mean "notes"?'
     ]
 
 

@@ -79,7 +79,7 @@ def test_front_matter_filters_every_chart_that_has_the_column(site: Site) -> Non
 )
 def test_a_filter_of_a_page_that_means_nothing_is_named(site: Site, front: str, message: str) -> None:
     (said,) = faults(site, BAR.format(""), f"---\ntitle: T\n{front}\n---\n")
-    assert said.startswith(f"site/page.md:3: {message}")
+    assert said.startswith(f"site/page.md:3:1: {message}")
 
 
 def test_a_filter_that_is_not_a_column_is_named_on_its_line(site: Site) -> None:

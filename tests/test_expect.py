@@ -63,6 +63,7 @@ def test_a_column_that_cannot_be_compared_is_named(line: str, message: str) -> N
         ("rows > 0; DROP", "is not a comparison"),
         ("__import__('os')", "is not a comparison"),
         ("rows >", "is not a comparison"),
+        ("max(share) <= 50 percent", r"write it as `rows > 0`, `max\(share\) <= 50 %` or"),
         ("share < 1", "known are rows, people, min"),
         ("", "is not a comparison"),
     ],

@@ -79,7 +79,7 @@ def test_all_faults_of_all_pages_stop_the_build_before_anything_is_written(
     fill(tmp_path / "bucket", runs(1, 12, shellName="fish"))
     said = failed(tmp_path, monkeypatch)
     places = [line.split(": ")[0] for line in said.splitlines() if line.startswith("site/")]
-    assert places == ["site/a.md:9:4", "site/a.md:17:3", "site/sub/b.md:4", "site/sub/b.md:6:4"]
+    assert places == ["site/a.md:9:4", "site/a.md:17:3", "site/sub/b.md:4:1", "site/sub/b.md:6:4"]
     assert 'site/a.md:9:4: column "shel" not found; did you mean "shell"?' in said
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
@@ -98,10 +98,11 @@ def test_a_build_in_a_workflow_puts_each_fault_beside_its_line(tmp_path: Path, m
         done = CliRunner().invoke(main, ["build", "--bucket", str(tmp_path / "bucket")])
         assert done.exit_code == 1
         beside = [line for line in done.stderr.splitlines() if line.startswith("::")]
-        assert len(beside) == 2 * in_workflow
+        assert len(beside) == 3 * in_workflow
         if in_workflow:
             assert beside[0].startswith("::error file=site/index.md,line=8,col=4,title=abaculus build::column")
             assert beside[1].startswith("::error file=site/a.md,line=2,col=7,title=abaculus build::type: ")
+            assert beside[2].startswith("::error file=site/a.md,line=4,col=4,title=abaculus build::column")
         # What is wrong with links is said with them, and nothing twice.
         assert done.stderr.count("nowhere.md") == 1
         assert done.stderr.count("site/index.md:8:4: ") == 1

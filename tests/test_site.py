@@ -181,8 +181,66 @@ def test_all_faults_of_all_pages_are_kept_and_none_is_repeated(site: Site) -> No
               "```yaml chart\ntype: bar\ndata: worse\nx: shell\ny: peple\n```\n"
               "```yaml chart\ntyp: bar\ndata: sessions\nx: 1\n```\n")  # fmt: skip
     found = faults(site, "```yaml chart\ntype: bar\ndata: sessions\nx: nowhere\ny: count\n```\n")
-    places = ("2:8", "14", "14:1", "14", "16:4", "4:4")
+    places = ("2:8", "14:1", "14:1", "14:1", "16:4", "4:4")
     assert [fault.split(": ")[0] for fault in found] == [f"site/page.md:{place}" for place in places]
+
+
+COUNTED = "```sql q\nSELECT {} FROM {} GROUP BY ALL\n```\n```yaml chart\ntype: bar\ndata: q\nx: {}\ny: n\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            COUNTED.format("shell, count(*) AS n", "sessions", "shell"),
+            '"n" is counted by "q" already, and a chart counts people\'s rows itself; there SELECT user_id',
+        ),
+        (
+            COUNTED.format("user_id, shell, count(*) AS n", "sessions", "shell"),
+            '"n" is a column, and y says what is counted of it; say sum(n), mean(n) or p50(n)',
+        ),
+        (
+            COUNTED.format("user_id, shell, bool_or(ci) AS n", "sessions", "shell"),
+            '"n" is a column, and y says what is counted of it; say share(n)',
+        ),
+        (
+            COUNTED.format("application, count(*) AS n", "releases", "application"),
+            '"n" is a column of "q", which has no people\'s rows; add `people: none`, and it is shown',
+        ),
+    ],
+)
+def test_a_count_of_the_query_in_place_of_a_measure_is_told_what_to_do(site: Site, text: str, said: str) -> None:
+    (found,) = faults(site, text)
+    assert found.startswith(f"site/page.md:8:4: y: {said}")
+
+
+def test_every_mistake_of_a_block_is_named_at_once(site: Site) -> None:
+    found = faults(
+        site,
+        "```sql q\nSELECT user_id, start_time FROM sessions\n```\n```yaml chart\ntype: bra\ndata: q\nx: strat_time\n"
+        "y: share(interactive)\ncolor: user_id\nfilter: [os, nowhere]\nexpect: rows\n```\n",
+    )
+    assert [fault.split(": ", 1)[0].removeprefix("site/page.md:") for fault in found] == [
+        "5:7", "7:4", "8:10", "9:1", "10:10", "10:14", "11:9",
+    ]  # fmt: skip
+    assert 'did you mean "bar"?' in found[0]
+    assert 'did you mean "start_time"?' in found[1]
+    assert 'column "interactive" is in "sessions", but "q" does not SELECT it; add it there' in found[2]
+    assert "user_id is never published" in found[3]
+
+
+def test_of_a_view_those_columns_are_named_that_fit(site: Site) -> None:
+    (share,) = faults(site, "```yaml chart\ntype: number\ndata: sessions\ny: share(failed)\n```\n")
+    listed = share.partition("of what is true or false there are ")[2]
+    assert "shell" not in listed
+    assert sorted(listed.removesuffix("; name one, or SELECT it in a query").split(", ")) == [
+        "ci", "inCi", "interactive", "tab_completion_used",
+    ]  # fmt: skip
+    site.faults.clear()
+    (x,) = faults(site, "```yaml chart\ntype: bar\ndata: sessions\nx: zzz\ny: people\n```\n")
+    named, more = x.partition("there are ")[2].split(" and ")
+    assert len(named.split(", ")) == 12
+    assert more.endswith(" more; name one, or SELECT it in a query")
 
 
 def test_a_value_that_breaks_a_query_is_not_in_the_log(site: Site) -> None:
@@ -265,8 +323,8 @@ def test_what_is_expected_and_does_not_hold_is_a_mistake_with_its_line(site: Sit
     assert faults(site, block.format("expect: rows > 1")) == []
     lines = "expect:\n  - rows > 1\n  - max(people) < 30\n  - min(peple) > 0\n  - rows = 2"
     assert faults(site, block.format(lines)) == [
-        'site/page.md:6: expected "max(people) < 30", got 30; mend the query, or the expectation',
-        'site/page.md:6: column "peple" is not published here; did you mean "people"?',
+        'site/page.md:6:1: expected "max(people) < 30", got 30; mend the query, or the expectation',
+        'site/page.md:6:1: column "peple" is not published here; did you mean "people"?',
     ]  # fmt: skip
     site.faults.clear()
     (found,) = faults(site, block.format("expect: row > 1"))

@@ -166,6 +166,27 @@ def test_what_is_withheld_or_not_there_is_a_dash(site: Site) -> None:
     assert (said, site.faults) == ("64, \u2013, \u2013", [])
 
 
+def test_a_sentence_whose_query_finds_no_row_is_warned_of(site: Site) -> None:
+    named = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\nname: shells\n```\n"
+    query = "```sql q\nSELECT people FROM shells WHERE shell = 'ksh'\n```\n"
+    page = run(site, f"{named}{query}\nOf ksh there are {{{{ q.people }}}}, of all {{{{ shells.nothing }}}}.\n")
+    assert [str(fault) for fault in site.faults] == [
+        'site/a.md:12:41: {{ shells.nothing }}: "shells" has no column "nothing"; there are shell, people'
+    ]
+    assert [str(one) for one in site.warnings] == [
+        'site/a.md:12:18: {{ q.people }}: "q" finds no row, so that a dash is written; see with `abaculus sql` what '
+        "its WHERE leaves"
+    ]
+    assert "Of ksh" not in page.markdown
+
+
+def test_a_sentence_without_a_row_is_no_news_where_its_chart_shows_nothing(site: Site) -> None:
+    few = "```sql few\nFROM sessions WHERE shell = 'RARE'\n```\n"
+    few += "```yaml chart\ntype: number\ndata: few\ny: people\nname: hidden\n```\n"
+    run(site, few + "```sql none\nSELECT people FROM hidden\n```\n\nThere are {{ none.people }}.\n")
+    assert (site.faults, site.warnings) == ([], [])
+
+
 def test_a_paragraph_of_nothing_but_dashes_says_so_in_words(site: Site) -> None:
     few = "```sql few\nFROM sessions WHERE shell = 'RARE'\n```\n"
     few += "```yaml chart\ntype: number\ndata: few\ny: people\nname: n\n```\n\n"
