@@ -73,6 +73,7 @@ def insert(markdown: str, given: list[tuple[Value, str]]) -> str:
     """The page with a text in each place. Its lines stay as many.
 
     A paragraph whose values are all nothing would be a sentence about dashes: it says instead that there is no data.
+    Beside others, a sentence that is only such a value is left out.
     """
     silent = {
         part.span()
@@ -80,12 +81,21 @@ def insert(markdown: str, given: list[tuple[Value, str]]) -> str:
         if len({text for value, text in given if part.start() <= value.start < part.end()} | {format.NOTHING}) == 1
         and any(part.start() <= value.start < part.end() for value, _ in given)
     }
-    pieces = [((value.start, value.end), escaped(text)) for value, text in given]
+    pieces = [_piece(markdown, value, text) for value, text in given]
     pieces = [piece for piece in pieces if not any(start <= piece[0][0] < end for start, end in silent)]
     pieces += [((start, end), SILENCE + "\n" * markdown.count("\n", start, end)) for start, end in silent]
     for (start, end), text in sorted(pieces, reverse=True):
         markdown = markdown[:start] + text + markdown[end:]
     return markdown
+
+
+def _piece(markdown: str, value: Value, text: str) -> tuple[tuple[int, int], str]:
+    """From where to where which text is written."""
+    begins = re.search(r"(?:\A|\n\n|[.!?]\s)\Z", markdown[: value.start])
+    ends = re.match(r"\.(?: |(?=\n|\Z))", markdown[value.end :])
+    if text == format.NOTHING and begins and ends:
+        return (value.start, value.end + ends.end()), ""
+    return (value.start, value.end), escaped(text)
 
 
 def escaped(text: str) -> str:

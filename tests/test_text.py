@@ -203,6 +203,17 @@ def test_a_paragraph_of_nothing_but_dashes_says_so_in_words(site: Site) -> None:
     assert found.startswith(f"site/a.md:{text[: text.index('# ')].count(chr(10)) + 1}:")
 
 
+def test_a_sentence_that_is_only_a_dash_is_left_out_beside_others(site: Site) -> None:
+    few = "```sql few\nFROM sessions WHERE shell = 'RARE'\n```\n"
+    few += "```yaml chart\ntype: number\ndata: few\ny: people\nname: n\n```\n\n"
+    few += "```yaml chart\ntype: number\ndata: sessions\ny: people\nname: all\n```\n\n"
+    page = run(
+        site, few + "{{ n.people }}. {{ all.people }} are here. {{ n.people }}.\nNot\n{{ n.people }}. {{ n.people }}.\n"
+    )
+    lines = [html.unescape(line).strip() for line in page.markdown.split("\n") if line and "abaculus" not in line]
+    assert lines == ["64 are here.", "Not", "\u2013."]
+
+
 def test_what_waits_for_the_registry_is_a_dash_and_all_that_is_made_of_it_waits(site: Site) -> None:
     page = run(
         site,
