@@ -17,7 +17,7 @@ from obstore.store import ObjectStore
 from ingest.registry import Application
 from reports import table
 from reports.duck import open_duckdb
-from reports.mirror import mirror
+from reports.mirror import columns
 
 __all__ = ["NEVER", "ExcludeError", "Exclusion", "condition", "count", "exclude", "exclusions", "moment", "remove"]
 
@@ -105,7 +105,7 @@ def count(store: ObjectStore, bucket: str, registry: Mapping[str, Application], 
         handle = table.load(bucket, id) if wanted.application in (None, id) else None
         files = [] if handle is None else [(f"tables/{id}/{file.path}", file.bytes) for file in table.files(handle)]
         if files:
-            paths.append([str(path) for path in mirror(store, bucket, files)])
+            paths.append([str(path) for path in columns(store, bucket, files, ["user_id", "ingestion_time"])])
             source = f"read_parquet(${len(paths)}, hive_partitioning = false)"
             parts.append(f"SELECT user_id FROM {source} WHERE {condition([wanted], id)}")
     if not parts:

@@ -8,23 +8,27 @@ from typing import Any, BinaryIO
 from obstore.store import ObjectStore
 
 from ingest.registry import Application
-from reports import warehouse
+from reports import table
 from reports.duck import open_duckdb
+from reports.mirror import columns
+from reports.warehouse import PROBE
 
 __all__ = ["paths", "sessions"]
 
 
 def paths(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) -> dict[str, dict[str, int]]:
     """Paths of left-out members, such as `attributes.foo`, and in how many sessions, by application, most first."""
-    snapshot = warehouse.fetch(store, bucket, registry)
     found: dict[str, dict[str, int]] = {}
     with open_duckdb() as connection:
-        for id, files in snapshot.files.items():
-            if files:
+        for id in registry:
+            handle = None if id == PROBE else table.load(bucket, id)
+            files = [] if handle is None else table.files(handle)
+            objects = [(f"tables/{id}/{file.path}", file.bytes) for file in files]
+            if objects:
                 rows = connection.execute(
-                    "SELECT path, count(*) FROM (SELECT unnest(undeclared) AS path FROM read_parquet($1)) "
-                    "GROUP BY path ORDER BY count(*) DESC, path",
-                    [[str(file) for file in files]],
+                    "SELECT path, count(*) FROM (SELECT unnest(undeclared) AS path "
+                    "FROM read_parquet($1, hive_partitioning = false)) GROUP BY path ORDER BY count(*) DESC, path",
+                    [[str(path) for path in columns(store, bucket, objects, ["undeclared"])]],
                 ).fetchall()
                 found[id] = dict(rows)
     return found

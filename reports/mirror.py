@@ -20,8 +20,8 @@ __all__ = ["columns", "directory", "local", "mirror", "prune"]
 THREADS = 16
 # Beside each copy lies its digest: a copy that was damaged and kept its size is noticed, too.
 DIGEST = ".sha256"
-# Some columns of a table file, as a file of their own.
-COLUMNS = ".columns"
+# How a table file's name ends. Some columns of it, as a file of their own, lie beside it: their names follow.
+TABLE_FILE = ".parquet"
 # A file of this size comes whole: to ask for its columns would take as long.
 WHOLE_BYTES = 1 << 20
 # What is being fetched, perhaps by another process, or was when it was killed.
@@ -56,7 +56,7 @@ def mirror(store: ObjectStore, bucket: str, objects: Iterable[tuple[str, int]]) 
 def columns(store: ObjectStore, bucket: str, objects: Iterable[tuple[str, int]], names: Sequence[str]) -> list[Path]:
     """Paths of local Parquet files that have these columns of (key, bytes), in order.
 
-    Where there is no copy of the file, only these columns are fetched. Every caller asks for the same ones.
+    Where there is no copy of the file, only these columns are fetched.
     """
     wanted = list(objects)
     if local(store):
@@ -70,7 +70,7 @@ def columns(store: ObjectStore, bucket: str, objects: Iterable[tuple[str, int]],
             return _copy(store, root, key, size)
         if _sound(root / key, size):
             return root / key
-        path = root / (key + COLUMNS)
+        path = root / f"{key}.{'+'.join(names)}"
         return path if _sound(path) else _write(path, lambda file: _select(store, key, size, names, file))
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -84,9 +84,9 @@ def prune(store: ObjectStore, bucket: str, application: str, keep: Iterable[str]
     root = directory(bucket)
     kept = {root / key for key in keep}
     for path in (root / "tables" / application).rglob("*"):
-        copy = path.with_name(path.name.removesuffix(DIGEST))
-        whole = copy.with_name(copy.name.removesuffix(COLUMNS))
-        if path.is_dir() or (whole in kept and (copy == whole or not whole.exists())):
+        whole = path.with_name(path.name.partition(TABLE_FILE)[0] + TABLE_FILE)
+        of_columns = path.name.removesuffix(DIGEST) != whole.name
+        if path.is_dir() or (whole in kept and not (of_columns and whole.exists())):
             continue
         with suppress(FileNotFoundError):  # another build does the same
             if path.suffix != PART or path.stat().st_mtime < time.time() - 3600:

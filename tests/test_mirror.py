@@ -124,7 +124,8 @@ def parquet() -> tuple[Counting, list[tuple[str, int]]]:
     """A store with a large file and a small one, and what a table would say of them."""
     store = Counting()
     for key, count in ((LARGE, 40_000), (SMALL, 10)):
-        rows = pa.table({"id": IDS[:count], "time": range(count), "rest": [os.urandom(50).hex() for _ in range(count)]})
+        rest, lists = [os.urandom(50).hex() for _ in range(count)], [[id] for id in IDS[:count]]
+        rows = pa.table({"id": IDS[:count], "time": range(count), "rest": rest, "list": lists})
         file = io.BytesIO()
         pq.write_table(rows, file, row_group_size=15_000)
         store.put(key, file.getvalue())
@@ -149,6 +150,14 @@ def test_where_the_whole_file_is_no_columns_are_fetched(parquet: tuple[Counting,
     whole = mirror(store, BUCKET, objects)
     assert columns(store, BUCKET, objects, ["id", "time"]) == whole
     assert store.asked == 0
+
+
+def test_other_columns_of_a_file_are_another_copy(parquet: tuple[Counting, list[tuple[str, int]]]) -> None:
+    store, objects = parquet
+    _, times = columns(store, BUCKET, objects, ["id", "time"])
+    _, lists = columns(store, BUCKET, objects, ["list"])
+    assert pq.read_table(lists, partitioning=None).to_pydict() == {"list": [[id] for id in IDS]}
+    assert pq.read_table(times, partitioning=None).column_names == ["id", "time"]
 
 
 def test_damaged_columns_are_fetched_again(parquet: tuple[Counting, list[tuple[str, int]]]) -> None:
