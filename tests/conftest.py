@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import sparks
+from tests.hosts import Proxy, function, proxy
 from tests.servers import azure_server, moto_server, s3_server
 
 
@@ -60,6 +61,20 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """As `sail`, of Apache Spark itself with Delta, for tests marked `jvm`."""
     with sparks.apache(tmp_path_factory.mktemp("apache")) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The URL and the bucket of the real function, with the registry of tests/hosts.py."""
+    with function(tmp_path_factory.mktemp("function")) as found:
+        yield found
+
+
+@pytest.fixture
+def between(served: tuple[str, Path]) -> Iterator[Proxy]:
+    """A proxy before it, which puts faults in."""
+    with proxy(served[0]) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hosts import CLEAN, ROOT, Proxy, function, proxy, says, sessions, stalls, stored
+from tests.hosts import CLEAN, ROOT, Proxy, says, sessions, stalls, stored
 
 PAGE = (ROOT / "site" / "other-languages.md").read_text()
 NAMES = {"bash": "telemetry.sh", "go": "telemetry.go", "js": "telemetry.mjs"}
@@ -91,18 +90,6 @@ def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     environment = os.environ | {"GOFLAGS": "-mod=mod", "GO111MODULE": "off"}
     subprocess.run([go, "build", "-o", "tool", NAMES[language]], cwd=directory, env=environment, check=True)
     return [str(directory / "tool")]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    with function(tmp_path_factory.mktemp("function")) as found:
-        yield found
-
-
-@pytest.fixture
-def between(served: tuple[str, Path]) -> Iterator[Proxy]:
-    with proxy(served[0]) as made:
-        yield made
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,9 @@ from abaculus.session import moment
 from ingest.bucket import open_bucket
 from reports.compact import compact
 from tests.buckets import rows
-from tests.hosts import APPLICATION, CLIENT, Home, Proxy, function, proxy, resets, respond, says, stalls, stored
+from tests.hosts import APPLICATION, CLIENT, Home, Proxy, proxy, resets, respond, says, stalls, stored
 
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    with function(tmp_path_factory.mktemp("function")) as found:
-        yield found
-
-
-@pytest.fixture
-def between(served: tuple[str, Path]) -> Iterator[Proxy]:
-    with proxy(served[0]) as made:
-        yield made
 
 
 @pytest.fixture
