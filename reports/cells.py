@@ -5,13 +5,14 @@ called so.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from reports.block import PERCENTILES, Block, Measure
+from reports.by_person import by_person, percentiles
 from reports.conceal import Key
 from reports.published import UNKNOWN, Column, Published, Value
 from reports.warehouse import literal, quote, quote_if_needed
@@ -140,22 +141,21 @@ class Counted:
         return self.connection.execute(sql, self.labels if parameters is None else parameters).fetchall()
 
     def cells(self) -> list[Cell]:
-        """Every cell, in one pass over the relation."""
-        counted = ["count(*)", "count(DISTINCT user_id)"]
-        for number, measure in enumerate(self.measures):
-            column = f"c{number}"
-            there = f" FILTER ({column} IS NOT NULL)" if measure.column else ""
-            counted += [_aggregate(measure, column), f"count(DISTINCT user_id){there}"]
-        for _, condition in conditions(self.measures):
-            counted += [f"count(*) FILTER ({condition})", f"count(DISTINCT user_id) FILTER ({condition})"]
-        sql = f"SELECT {', '.join([*self.keys, *counted])} FROM ({self.rows})"
+        """Every cell."""
+        wanted = [condition for _, condition in conditions(self.measures)]
         depth, values = len(self.keys), 2 * len(self.measures)
+        tails: dict[Key, Iterator[Any]] = {}
+        if sql := percentiles(self.rows, self.keys, self.measures):
+            tails = {row[:depth]: iter(row[depth:]) for row in self._ask(sql)}
         made: list[Cell] = []
-        for row in self._ask(sql + (" GROUP BY ALL" if self.keys else "")):
+        for row in self._ask(by_person(self.rows, self.keys, self.measures, wanted)):
             key, (rows, people), rest = row[:depth], row[depth : depth + 2], row[depth + 2 :]
             if rows:
-                measured, parts = rest[:values], rest[values:]
-                made.append(Cell(key, rows, people, _pairs(measured), _pairs(parts)))
+                measured = tuple(
+                    (next(tails[key]) if measure.name in PERCENTILES else value, number)
+                    for measure, (value, number) in zip(self.measures, _pairs(rest[:values]), strict=True)
+                )
+                made.append(Cell(key, rows, people, measured, _pairs(rest[values:])))
         return made
 
     def persons(self, keys: Collection[Key], condition: str = "true") -> dict[Key, set[int]]:
