@@ -133,7 +133,8 @@ def hover(
 
 def time_axis(published: Published, times: list[Value]) -> dict[str, Any]:
     """An axis of periods."""
-    axis: dict[str, Any] = {"automargin": True, "type": "date"}
+    # Where names are close, the script leaves some of them out rather than turn them all.
+    axis: dict[str, Any] = {"automargin": True, "type": "date", "tickangle": 0}
     if published.grain in MONTHS and len(times) <= 12:
         # A tick for each period; those between would repeat its name.
         axis |= {"tickvals": [stamp(time) for time in times]}

@@ -1,6 +1,7 @@
 """Chart kinds of bins and cells: histogram and heat map."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = ["BAR_HEIGHT", "heatmap", "histogram"]
 SCALE = ((0.0, "#DCE9F5"), (0.25, "#9CC4E4"), (0.5, "#4E97CC"), (0.75, "#1C68A8"), (1.0, "#08366B"))
 SCALE_DARK = ((0.0, "#1D4468"), (0.25, "#25649A"), (0.5, "#3C86BF"), (0.75, "#7FB8E4"), (1.0, "#D3E9FA"))
 BAR_HEIGHT = 34
+# Bins, and versions, say by their numbers what lies between two of them.
+BIN = re.compile(r"(under )?[\d.]")
 # Of a heat map with more cells than this, none says its number.
 MOST_WRITTEN = 120
 
@@ -66,7 +69,8 @@ def histogram(block: Block, published: Published) -> go.Figure:
     words = axes.escaped(format.sentence(format.words(block.x or "")))
     open_ends = " (open at the ends)" if any(opened for _, _, opened, *_ in bars) else ""
     made.update_xaxes(
-        automargin=True, tickvals=[at for at, _ in ticks], ticktext=[text for _, text in ticks], zeroline=False,
+        automargin=True, tickangle=0, tickvals=[at for at, _ in ticks], ticktext=[text for _, text in ticks],
+        zeroline=False,
         title={"text": words + (", logarithmic" if published.logarithmic else "") + open_ends}, showgrid=False,
         range=[min(left for left, *_ in bars) - 0.3, max(right for _, right, *_ in bars) + 0.3],
     )  # fmt: skip
@@ -159,6 +163,9 @@ def heatmap(block: Block, published: Published) -> go.Figure:
             "tickvals": list(range(len(down))), "ticktext": [axes.named(group) for group in down],
         },
     )  # fmt: skip
+    if published.dimensions[0].kind != "text" or all(BIN.match(str(one)) for one in across):
+        # Of what has an order, a few say what the others are.
+        made.update_xaxes(tickangle=0)
     if len(across) * len(down) <= MOST_WRITTEN and len(across) <= 12:
         # Where there is room, each cell says its number; the script leaves them out on narrow screens.
         made.update_traces(text=[[_short(column, value) for value in row] for row in cells], texttemplate="%{text}")

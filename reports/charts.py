@@ -167,17 +167,20 @@ def band(block: Block, published: Published) -> go.Figure:
 
 
 def area(block: Block, published: Published) -> go.Figure:
-    """A measure over time, groups stacked."""
+    """A measure over time, groups stacked: as bars where a period is not shown, or there is only one."""
+    shown = {row[0] for row in published.rows if row[-1] is not None}
+    # A stack has no gaps: it would fall to nothing where nothing is known. Nor has one period a width.
+    if len(shown) < 2 or shown != set(axes.periods(published)):
+        made = bar(block, published)
+        if block.y[0] == Measure("share"):
+            made.update_yaxes(range=[0, 1])
+        return made
     made = _over_time(block, published, stackgroup="one")
     made.update_traces(mode="lines", line={"width": 0.5})
     made.update_layout(shapes=axes.veil(published))
-    # A stack is a gap only where nothing of it is shown; a group that is not there adds nothing.
-    shown = {row[0] for row in published.rows if row[-1] is not None}
+    # A group that is not there adds nothing.
     for trace in made.data:
-        trace.y = [
-            0 if value is None and time in shown else value
-            for time, value in zip(axes.periods(published), trace.y, strict=True)
-        ]
+        trace.y = [0 if value is None else value for value in trace.y]
     if len(published.dimensions) == 1:
         made.update_traces(line={"width": 2})
     if block.y[0] == Measure("share"):

@@ -11,6 +11,9 @@ __all__ = ["GREY", "PALETTE", "colors", "of_groups"]
 # differ in lightness too.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#B8A100")
 GREY = "#8A8F98"
+# Of these pairs one is not given while the other is there and another colour is free: blue and light blue, orange and
+# olive, pink and violet.
+ALIKE = {0: 4, 4: 0, 1: 7, 7: 1, 3: 6, 6: 3}
 # What is nearly the same everywhere is the same colour everywhere.
 FIXED = {"yes": 0, "no": 1}
 
@@ -26,7 +29,8 @@ def colors(groups: Iterable[Value]) -> dict[Value, str]:
         label = str(group)
         first = FIXED.get(label, zlib.crc32(label.encode()) % len(PALETTE))
         free = [(first + step) % len(PALETTE) for step in range(len(PALETTE))]
-        number = next((one for one in free if one not in taken), first)
+        untaken = [one for one in free if one not in taken]
+        number = next((one for one in untaken if ALIKE.get(one) not in taken), next(iter(untaken), first))
         taken = set() if len(taken | {number}) == len(PALETTE) else taken | {number}
         made[group] = PALETTE[number]
     return made

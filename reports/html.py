@@ -69,13 +69,17 @@ def figure(
 
 def parts(block: Block, published: Published, plot: dict[str, Any] | None, marked: str = "") -> tuple[str, str]:
     """What of a block its filters change: the figure with its caption, and the table, where there is one below."""
-    body = _empty(block, published) if published.empty else BODIES.get(block.type, _plot)(block, published, plot)
-    note = _note(block, published)
+    blank = _blank(published)
+    body = blank or BODIES.get(block.type, _plot)(block, published, plot)
+    note = "" if blank else _note(block, published)
     said = f'<p class="ab-note">{text(note)}</p>' if note else ""
-    whole = published.empty or block.type in WHOLE or not published.dimensions
+    whole = blank or block.type in WHOLE or not published.dimensions
+    # A card shows one period: what is not shown of others is said below the table of them all.
+    aside = text(" · ".join(_held_back(block, published))) if block.type == "number" else ""
+    below = table(block, published) + (f'<p class="ab-note">{aside}</p>' if aside else "")
     return (
         f'<div class="ab-body">{body}{said}{marked}</div>',
-        "" if whole else f'<div class="ab-numbers">{table(block, published)}</div>',
+        "" if whole else f'<div class="ab-numbers">{below}</div>',
     )
 
 
@@ -110,9 +114,15 @@ BODIES = {"number": _number, "table": _table, "funnel": _funnel, "retention": _r
 WHOLE = ("table", "funnel")
 
 
-def _empty(block: Block, published: Published) -> str:
-    if published.empty == "no data":
+def _blank(published: Published) -> str:
+    """What stands in the place of a figure that would show nothing, or nothing but dashes; empty where there is one."""
+    depth = len(published.dimensions)
+    if not published.empty and any(value is not None for row in published.rows for value in row[depth:] or row):
+        return ""
+    if published.empty == "no data" or published.people is None:
         said = "No data yet."
+    elif not published.empty:
+        said = "Too few people yet to show this."
     else:
         said = f"Too few people yet: nothing is shown of fewer than {published.minimum_users} people."
     return f'<p class="ab-empty">{said}</p>'
@@ -135,7 +145,8 @@ def _note(block: Block, published: Published) -> str:
         parts.append("with 95 % intervals, people drawn at random")
     if published.rounded:
         parts.append(f"rounded, counts to multiples of {published.rounded}")
-    parts += _held_back(block, published)
+    if block.type != "number" or not published.dimensions:
+        parts += _held_back(block, published)
     return " · ".join(parts)
 
 
@@ -271,7 +282,8 @@ def _longest(published: Published) -> dict[int, float]:
     """What a bar in a cell is measured by, for columns whose numbers are parts or amounts."""
     depth = len(published.dimensions)
     found: dict[int, float] = {}
-    for number, column in enumerate(published.measures, depth):
+    # The ends of an interval are read beside their value, not as amounts.
+    for number, column in enumerate(published.measures[:1] if published.interval else published.measures, depth):
         values = [row[number] for row in published.rows]
         numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         if column.kind == "share":

@@ -85,8 +85,12 @@ def _draw(plot: dict[str, Any], marks: Sequence[Mark]) -> None:
             "layer": "below", "opacity": 0.5, "line": {"dash": "dot", "width": 1},
         })  # fmt: skip
         texts.append({
-            "text": html.escape(label, quote=False), "xref": "x", "x": at, "xanchor": "right", "yref": "paper", "y": 1,
-            "yanchor": "top", "textangle": -90, "showarrow": False, "font": {"size": 10},
+            "text": html.escape(label, quote=False), "xref": "x", "x": at, "yref": "paper", "y": 1, "yanchor": "bottom",
+            "showarrow": False, "font": {"size": 10},
         })  # fmt: skip
     layout["shapes"] = [*layout.get("shapes", ()), *lines]
     layout["annotations"] = [*layout.get("annotations", ()), *texts]
+    if texts:
+        # Room for them, below the legend.
+        layout["margin"] = {**layout.get("margin", {}), "t": 24}
+        layout["legend"] = {**layout.get("legend", {}), "y": 1.1}

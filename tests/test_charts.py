@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from datetime import datetime
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ def test_each_group_is_a_line_of_its_own_color_and_other_is_grey() -> None:
 
 
 def test_an_area_is_stacked_and_shares_fill_it() -> None:
-    rows = ((JANUARY, "fish", 0.75), (JANUARY, "zsh", 0.25))
+    rows = ((JANUARY, "fish", 0.75), (JANUARY, "zsh", 0.25), (FEBRUARY, "fish", 1.0))
     made = Published(
         (TIME, Column("shell", "text")),
         (Column("share", "share"),),
@@ -112,6 +113,8 @@ def test_an_area_is_stacked_and_shares_fill_it() -> None:
     )
     figure = draw(made, "area", "share", "color: shell")
     assert {trace["stackgroup"] for trace in figure["data"]} == {"one"}
+    # A group that is not there adds nothing.
+    assert [list(trace["y"]) for trace in figure["data"]] == [[0.75, 1.0], [0.25, 0]]
     assert list(figure["layout"]["yaxis"]["range"]) == [0, 1]
     assert figure["layout"]["yaxis"]["tickformat"] == ".0%"
 
@@ -193,6 +196,10 @@ def test_a_group_has_the_same_color_in_every_chart_unless_another_took_it() -> N
     assert colors.colors(["fish", "zsh", "bash"])["fish"] == alone
     for groups in (["fish", "zsh", "bash", "cmd"], [f"1.{minor}.0" for minor in range(8)], ["yes", "no"]):
         assert len(set(colors.colors(groups).values())) == len(groups)
+    # Blue is not beside light blue, nor pink beside violet, while there are others.
+    for pair in combinations([f"shell {number}" for number in range(30)], 2):
+        first, second = (colors.PALETTE.index(color) for color in colors.colors(pair).values())
+        assert colors.ALIKE.get(first) != second
     # More groups than colours have to share, as evenly as can be.
     many = colors.colors([str(number) for number in range(16)])
     assert max(list(many.values()).count(color) for color in colors.PALETTE) == 2
@@ -205,11 +212,12 @@ def shells_by_month(*rows: tuple[Value, ...], kind: str = "number", name: str = 
     )
 
 
-def test_shares_are_stacked_to_all_and_a_group_that_is_not_there_adds_nothing() -> None:
+def test_a_stack_with_a_period_that_is_not_shown_is_of_bars_and_falls_to_nothing_nowhere() -> None:
     made = shells_by_month((JANUARY, "fish", 1.0), (APRIL, "fish", 0.5), (APRIL, "zsh", 0.5), kind="share")
     block = parse("type: share\ndata: sessions\nx: start_time\ncolor: shell")
     figure = charts.figure(block, made)
-    assert [list(trace["y"]) for trace in figure["data"]] == [[1.0, None, None, 0.5], [0, None, None, 0.5]]
+    assert [(trace["type"], list(trace["y"])) for trace in figure["data"]] == [("bar", [1.0, 0.5]), ("bar", [0.5])]
+    assert figure["layout"]["barmode"] == "stack"
     assert list(figure["layout"]["yaxis"]["range"]) == [0, 1]
 
 

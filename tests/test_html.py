@@ -133,13 +133,44 @@ def test_an_empty_chart_says_why_and_offers_nothing(why: str, said: str) -> None
     assert {tag for tag, _ in read.elements} == {"figure", "figcaption", "a", "div", "p"}
 
 
+@pytest.mark.parametrize("kind", ["number", "bar", "heatmap", "table"])
+def test_a_figure_of_nothing_but_dashes_says_so_in_words(kind: str) -> None:
+    names = {"number": (), "heatmap": ("shell", "os")}.get(kind, ("shell",))
+    dimensions = tuple(Column(name, "text") for name in names)
+    row = (*["fish", "Linux"][: len(names)], None)
+    made = Published(dimensions, (Column("share(failed)", "share"),), (row,), 30, unit="runs", groups=("Linux",))
+    places = "".join(f"{key}: {name}\n" for key, name in zip(("x", "rows"), names, strict=False))
+    text = f"type: {kind}\ndata: sessions\n{places}y: share(failed)"
+    assert "Too few people yet to show this." in figure(text, made)
+    assert "ab-plot" not in figure(text, made)
+    assert "Too few people" not in figure(text, replace(made, rows=((*row[:-1], 0.5),)))
+
+
+def test_a_card_says_below_its_table_what_is_not_shown_of_other_periods() -> None:
+    week = datetime(2026, 1, 5)
+    made = Published(
+        (Column("start_time", "time"),), (Column("count", "number"),), ((week, 30),), 30, minimum_users=10,
+        unit="runs", grain="week", withheld=2,
+    )  # fmt: skip
+    text = figure("type: number\ndata: sessions\nx: start_time\ny: count\ngrain: week", made)
+    said = "2 weeks of fewer than 10 people are not shown"
+    assert said in text.partition('class="ab-numbers"')[2]
+    assert said not in text.partition('class="ab-numbers"')[0]
+
+
+def test_the_ends_of_an_interval_have_no_bars() -> None:
+    columns = [Column(name, "share") for name in ("share(failed)", "share(failed) from", "share(failed) to")]
+    made = Published((Column("shell", "text"),), tuple(columns), (("fish", 0.5, 0.4, 0.6),), 30, interval=True)
+    text = figure("type: table\ndata: sessions\nx: shell\ny: share(failed)\ninterval: true", made)
+    assert text.count('class="ab-bar"') == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "shown"),
     [
         ("number", 1_234, "1,234"),
         ("share", 0.0263, "2.6 %"),
         ("milliseconds", 1_500.0, "1.5 s"),
-        ("share", None, "–"),  # noqa: RUF001
         ("boolean", True, "yes"),
         ("time", datetime(2026, 1, 2, 3, 4), '<time datetime="2026-01-02T03:04:00Z">2026-01-02 03:04 UTC</time>'),
     ],

@@ -47,10 +47,59 @@
     };
   };
 
+  // A stack says in each band what it is, where every band is thick enough somewhere.
+  const banded = ({ data, layout }, width) => {
+    const bands = data.filter((trace) => trace.stackgroup);
+    if (width < 480 || bands.length < 2) return {};
+    const below = bands[0].y.map(() => 0);
+    const found = bands.map((trace) => {
+      let best = { thick: 0 };
+      trace.y.forEach((value, n) => {
+        // A name is wider than a point: its neighbours are as thick.
+        const thick = Math.min(...[n - 1, n, n + 1].map((at) => trace.y[at] ?? 0));
+        if (thick > best.thick) best = { thick, x: trace.x[n], y: below[n] + value / 2, text: trace.name };
+      });
+      trace.y.forEach((value, n) => { below[n] += value; });
+      return best;
+    });
+    const most = Math.max(...below);
+    if (found.some(({ thick }) => thick < 0.055 * most)) return {};
+    return {
+      showlegend: false,
+      annotations: [...(layout.annotations ?? []),
+                    ...found.map(({ x, y, text }) => ({ text, x, y, showarrow: false, font: { size: 11 } }))],
+    };
+  };
+
+  // Names along an axis, and of marks, that would collide are left out: of marks the older, and all stand in the caption.
+  const LETTER = 6.5;
+  const thinned = (axis, width) => {
+    if (!axis?.ticktext || axis.tickangle !== 0) return axis;
+    const longest = Math.max(...axis.ticktext.map((name) => name.length));
+    const every = Math.ceil(((longest + 2) * LETTER * axis.ticktext.length) / (width - 70));
+    const some = (list) => list.filter((_, n) => n % every === 0);
+    return every < 2 ? axis : { ...axis, tickvals: some(axis.tickvals), ticktext: some(axis.ticktext) };
+  };
+  const apart = (marks, { data, layout }, width) => {
+    const times = data.flatMap((trace) => trace.x ?? []).map((time) => Date.parse(`${time}Z`));
+    const first = Math.min(...times);
+    const across = (width - 70) / (Math.max(...times) - first || 1);
+    let free = Infinity;
+    return marks.toReversed().filter((mark) => {
+      if (mark.xref !== "x" || mark.yref !== "paper" || layout.xaxis?.type !== "date") return true;
+      const half = (mark.text.length * LETTER) / 2 + 3;
+      const at = (Date.parse(`${mark.x}Z`) - first) * across;
+      if (at + half > free) return false;
+      free = at - half;
+      return true;
+    });
+  };
+
   const themed = (figure, width) => {
     const { text, grid, page, font } = palette();
-    const layout = { ...figure.layout, ...ended(figure, width) };
-    const axis = (given) => ({ gridcolor: grid, linecolor: grid, zerolinecolor: grid, ...given });
+    const layout = { ...figure.layout, ...ended(figure, width), ...banded(figure, width) };
+    if (layout.annotations) layout.annotations = apart(layout.annotations, figure, width);
+    const axis = (given) => ({ gridcolor: grid, linecolor: grid, zerolinecolor: grid, ...thinned(given, width) });
     // A rectangle is a veil over what is not over; lines are marks.
     const shapes = (layout.shapes ?? []).map((shape) => shape.type === "rect"
       ? { ...shape, fillcolor: page }
