@@ -38,9 +38,11 @@ class Answer:
     rows: list[tuple[Any, ...]]
 
 
-def ask(store: ObjectStore, bucket: str, registry: Mapping[str, Application], query: str) -> Answer:
+def ask(
+    store: ObjectStore, bucket: str, registry: Mapping[str, Application], query: str, engine: str = "duckdb"
+) -> Answer:
     """Runs one SELECT over the views, ungated, with `session_id` added. Raises `AskError`."""
-    snapshot = warehouse.fetch(store, bucket, registry)
+    snapshot = warehouse.fetch(store, bucket, registry, engine)
     try:
         connection = warehouse.connect(snapshot, private=True)
     except RegistryError as error:

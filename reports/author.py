@@ -7,15 +7,17 @@ import click
 
 from ingest.bucket import open_bucket
 from ingest.registry import RegistryError
-from reports.terminal import bucket_option, fail, load_registry, progress, say
+from reports.engine import chosen
+from reports.terminal import bucket_option, engine_option, fail, load_registry, progress, say
 
 __all__ = ["COMMANDS"]
 
 
 @click.command("check")
 @bucket_option
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON, and nothing else.")
-def check_command(bucket: str, as_json: bool) -> None:
+def check_command(bucket: str, engine: str | None, as_json: bool) -> None:
     """Name every mistake of every page, without building the site."""
     from reports import check, warehouse
     from reports.site import Site
@@ -25,7 +27,7 @@ def check_command(bucket: str, as_json: bool) -> None:
         pages = check.project(Path())
         with progress("Checking the pages"):
             site = Site(
-                warehouse.fetch(open_bucket(bucket), bucket, loaded),
+                warehouse.fetch(open_bucket(bucket), bucket, loaded, chosen(engine, pages.engine)),
                 minimum_users=pages.minimum_users,
                 rounded=pages.rounded,
                 closed=pages.closed,
@@ -76,16 +78,17 @@ def new_command(name: str) -> None:
 
 @click.command("serve")
 @bucket_option
+@engine_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--private", is_flag=True, help="Show everything, ungated, on this machine only.")
-def serve_command(bucket: str, host: str, port: int, private: bool) -> None:
+def serve_command(bucket: str, engine: str | None, host: str, port: int, private: bool) -> None:
     """Build and serve the site, and build it again when a page changes."""
     from reports.plugin import BuildError, serve
 
     load_registry()
     try:
-        serve(bucket, host, port, private=private, say=lambda line: say.print(line, soft_wrap=True))
+        serve(bucket, host, port, private=private, say=lambda line: say.print(line, soft_wrap=True), engine=engine)
     except BuildError as error:
         fail(str(error))
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from reports import entities, links, overlap
+from reports.engine import ENGINES
 from reports.index import INDEX
 from reports.machine import documents
 from reports.page import Fault, body_line, front_matter
@@ -32,6 +33,7 @@ class Project:
     minimum_users: int = MINIMUM_USERS
     rounded: bool = False
     closed: str | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,11 @@ def project(directory: Path) -> Project:
     closed = plugin.get("closed")
     if closed not in (None, *CLOSED):
         raise ProjectError(f"mkdocs.yml: closed is one of {', '.join(CLOSED)}, not {closed!r}")
-    return Project(docs, named, int(plugin.get("minimum_users", MINIMUM_USERS)), plugin.get("rounded") is True, closed)
+    engine = plugin.get("engine")
+    if engine not in (None, *ENGINES):
+        raise ProjectError(f"mkdocs.yml: engine is one of {', '.join(ENGINES)}, not {engine!r}")
+    minimum = int(plugin.get("minimum_users", MINIMUM_USERS))
+    return Project(docs, named, minimum, plugin.get("rounded") is True, closed, engine)
 
 
 def _names(nav: Any) -> Iterator[str]:

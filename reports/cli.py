@@ -17,9 +17,10 @@ import click
 from ingest import registry
 from ingest.bucket import BucketError, open_bucket
 from reports import author, operate, workflow
+from reports.engine import EngineError, chosen
 from reports.job import run_build, run_compact, tell
 from reports.telemetry import current, telemetry
-from reports.terminal import bucket_option, fail, load_registry, progress, say
+from reports.terminal import bucket_option, engine_option, fail, load_registry, progress, say
 
 __all__ = ["main"]
 
@@ -42,7 +43,7 @@ class Commands(click.Group):
         """Runs a command."""
         try:
             return super().invoke(ctx)
-        except (BucketError, registry.RegistryError) as error:
+        except (BucketError, EngineError, registry.RegistryError) as error:
             fail(str(error))
         except KeyboardInterrupt:
             say.print("stopped; nothing is lost: what was not finished is done by the next run")
@@ -92,10 +93,11 @@ def ingest(bucket: str, host: str, port: int) -> None:
 
 @main.command("compact")
 @bucket_option
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print the ledger entry as JSON.")
-def compact_command(bucket: str, as_json: bool) -> None:
+def compact_command(bucket: str, engine: str | None, as_json: bool) -> None:
     """Move new sessions into the table, exactly once."""
-    entry = run_compact(bucket)
+    entry = run_compact(bucket, engine=engine)
     if as_json:
         click.echo(json.dumps(asdict(entry), indent=1))
     else:
@@ -104,19 +106,21 @@ def compact_command(bucket: str, as_json: bool) -> None:
 
 @main.command("build")
 @bucket_option
+@engine_option
 @OUT
-def build_command(bucket: str, out: Path | None) -> None:
+def build_command(bucket: str, engine: str | None, out: Path | None) -> None:
     """Build the site that mkdocs.yml describes, strictly."""
-    click.echo(f"site: {run_build(bucket, out)}")
+    click.echo(f"site: {run_build(bucket, out, engine)}")
 
 
 @main.command()
 @bucket_option
+@engine_option
 @click.option("--application", metavar="ID", help="Only this application.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV.")
 @click.option("--json", "form", flag_value="json", help="Print an array of objects, and nothing else.")
 @click.argument("query", metavar="SELECT")
-def sql(bucket: str, application: str | None, form: str | None, query: str) -> None:
+def sql(bucket: str, engine: str | None, application: str | None, form: str | None, query: str) -> None:
     """Ask a question of your own. The answer is not gated: do not publish it."""
     from reports import ask
 
@@ -127,7 +131,7 @@ def sql(bucket: str, application: str | None, form: str | None, query: str) -> N
         loaded = {application: loaded[application]}
     try:
         with progress("Asking"):
-            answer = ask.ask(open_bucket(bucket), bucket, loaded, query)
+            answer = ask.ask(open_bucket(bucket), bucket, loaded, query, chosen(engine))
     except ask.AskError as error:
         fail(str(error))
     if form is None:

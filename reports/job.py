@@ -32,9 +32,12 @@ def minimum_users() -> int:
         return MINIMUM_USERS
 
 
-def run_compact(bucket: str, applications: Collection[str] = (), since: date | None = None) -> Entry:
+def run_compact(
+    bucket: str, applications: Collection[str] = (), since: date | None = None, engine: str | None = None
+) -> Entry:
     """One compaction run with its progress; ends with exit code 1 on what a maintainer can mend."""
     from reports.compact import compact
+    from reports.engine import chosen, cluster
     from reports.table import Overtaken, TableError
 
     loaded = load_registry()
@@ -42,7 +45,11 @@ def run_compact(bucket: str, applications: Collection[str] = (), since: date | N
         fail(f"no application {unknown[0]!r} in the registry; there are {', '.join(loaded)}")
     try:
         with progress("Compacting") as told, current().span("Compact"):
-            return compact(open_bucket(bucket), bucket, loaded, applications=applications, since=since, progress=told)
+            there = cluster(chosen(engine), bucket)
+            known = None if there is None else there.known
+            return compact(
+                open_bucket(bucket), bucket, loaded, applications=applications, since=since, progress=told, known=known
+            )
     except (TableError, Overtaken) as error:
         fail(str(error))
 
@@ -65,7 +72,7 @@ def tell(entry: Entry) -> None:
         say.print(f"raw/v1/{inert(id)}/ waits: no registry file has this id; add one")
 
 
-def run_build(bucket: str, out: Path | None) -> Path:
+def run_build(bucket: str, out: Path | None, engine: str | None = None) -> Path:
     """Builds the site with its progress; ends with exit code 1 and every fault of every page."""
     from reports.assets import small_bundle
     from reports.check import Checked, annotations
@@ -74,7 +81,7 @@ def run_build(bucket: str, out: Path | None) -> Path:
     load_registry()
     try:
         with progress("Building the site"), current().span("Build"):
-            site = build(bucket, out)
+            site = build(bucket, out, engine)
     except BuildError as error:
         if in_workflow():
             for line in annotations(Checked(0, 0, list(error.faults), []), "abaculus build"):

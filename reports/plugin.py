@@ -27,6 +27,7 @@ from ingest import registry
 from ingest.bucket import DEFAULT, open_bucket
 from reports import assets, collected, warehouse
 from reports.bookkeeping import bookkeeping
+from reports.engine import ENGINES, chosen
 from reports.entities import listed
 from reports.html import banner, freshness, text
 from reports.index import INDEX, badge, index
@@ -60,6 +61,7 @@ class AbaculusConfig(Config):  # type: ignore[no-untyped-call]
     """The plugin's settings in mkdocs.yml."""
 
     bucket = config_options.Optional(config_options.Type(str))
+    engine = config_options.Optional(config_options.Choice(ENGINES))
     minimum_users = config_options.Type(int, default=MINIMUM_USERS)
     rounded = config_options.Type(bool, default=False)
     closed = config_options.Optional(config_options.Choice(CLOSED))
@@ -85,7 +87,8 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             self.site.faults.clear()
         else:
             bucket = self.config.bucket or os.environ.get("ABACULUS_BUCKET") or DEFAULT
-            snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
+            engine = chosen(self.config.engine)
+            snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load(), engine)
             self.site = Site(snapshot, **self.config.rules())
         self.pages: dict[str, Page] = {}
         self.urls: dict[str, str] = {}
@@ -217,7 +220,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
                 place.write_text(json.dumps(said) + "\n")
 
 
-def build(bucket: str, out: Path | None) -> Path:
+def build(bucket: str, out: Path | None, engine: str | None = None) -> Path:
     """Builds the site that mkdocs.yml of this directory describes, strictly. Raises `BuildError`.
 
     It is built beside its place and moved there when it is done: a build that fails leaves the site that was there.
@@ -241,6 +244,7 @@ def build(bucket: str, out: Path | None) -> Path:
             with suppress(KeyError):
                 plugin = config.plugins["abaculus"]
                 plugin.config.bucket = bucket
+                plugin.config.engine = engine or plugin.config.engine
             mkdocs_build(config)
             if place.exists():
                 place.rename(f"{beside}/old")
@@ -267,7 +271,9 @@ def mistakes(faults: list[Fault]) -> str:
     return f'<div class="admonition failure ab-mistakes"><p>To mend:</p><ul>{lines}</ul></div>' if lines else ""
 
 
-def serve(bucket: str, host: str, port: int, *, private: bool, say: Callable[[str], None]) -> None:
+def serve(
+    bucket: str, host: str, port: int, *, private: bool, say: Callable[[str], None], engine: str | None = None
+) -> None:
     """Serves the site and builds it again when a page changes, until it is stopped. Raises `BuildError`, `OSError`.
 
     The data is fetched once, and pages that did not change are not run again. A private site is for this machine alone.
@@ -288,13 +294,14 @@ def serve(bucket: str, host: str, port: int, *, private: bool, say: Callable[[st
 
         try:
             config = load()
-            rules = config.plugins["abaculus"].config.rules()
+            settings = config.plugins["abaculus"].config
         except (Abort, ConfigurationError) as error:
             raise BuildError(str(error)) from None
         except KeyError:
             raise BuildError("mkdocs.yml has no plugin abaculus; add `- abaculus` to its plugins") from None
-        snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load())
-        site = Site(snapshot, private=private, **rules)
+        engine = chosen(engine, settings.engine)
+        snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load(), engine)
+        site = Site(snapshot, private=private, **settings.rules())
 
         def rebuild() -> None:
             began = time.monotonic()

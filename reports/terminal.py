@@ -10,8 +10,9 @@ from rich.console import Console
 
 from ingest import registry
 from ingest.bucket import DEFAULT
+from reports.engine import ENGINES
 
-__all__ = ["bucket_option", "fail", "load_registry", "progress", "say"]
+__all__ = ["bucket_option", "engine_option", "fail", "load_registry", "progress", "say"]
 
 # Progress and messages go to standard error: standard output has only what was asked for.
 say = Console(stderr=True, highlight=False, markup=False)
@@ -49,4 +50,14 @@ def bucket_option(command: Any) -> Any:
         default=lambda: os.environ.get("ABACULUS_BUCKET") or DEFAULT,
         show_default=f"$ABACULUS_BUCKET, else {DEFAULT}",
         help="Where sessions and tables lie: file:///…, s3://…, gs://…, az://…",
+    )(command)
+
+
+def engine_option(command: Any) -> Any:
+    """`--engine NAME`."""
+    return click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        show_default="as mkdocs.yml says, else $ABACULUS_ENGINE, else duckdb",
+        help="What counts: DuckDB here, or the Spark cluster at $SPARK_REMOTE.",
     )(command)

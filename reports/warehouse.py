@@ -1,27 +1,31 @@
-"""DuckDB over local copies of the tables: the views that report authors see.
+"""The views that report authors see, over local copies of the tables or, on a Spark cluster, where the tables are.
 
 A public warehouse shows what may reach a page: in `user_id` an opaque number made for this build, null for CI runs
 (they are not people), and in place of free text only that there was some. A private one shows everything.
 """
 
+import dataclasses
 import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 import pyarrow as pa
 from obstore.store import ObjectStore
 
 from ingest.registry import ROLES, Application, Field, Kind, RegistryError
+from reports import engine as engines
 from reports import exclude, table
 from reports.duck import open_duckdb
 from reports.macros import DEFINITIONS
 from reports.mirror import mirror, prune
+
+if TYPE_CHECKING:
+    from reports.spark import Cluster
 
 __all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
 
@@ -42,11 +46,12 @@ Columns = list[tuple[str, str]]
 NONE = Application(id="", name="")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Snapshot:
     """Local copies of one state of the bucket: table files by application, releases, compaction runs (newest last).
 
-    `excluded` are the times whose sessions no view has.
+    `excluded` are the times whose sessions no view has; `sizes` the bytes of each table file. A `cluster` reads them
+    where they are, and none is here.
     """
 
     registry: Mapping[str, Application]
@@ -54,16 +59,29 @@ class Snapshot:
     releases: list[dict[str, Any]]
     ledger: list[dict[str, Any]]
     excluded: Sequence[exclude.Exclusion] = ()
+    sizes: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)
+    cluster: "Cluster | None" = None
 
 
-def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) -> Snapshot:
-    """Brings what is new in the bucket to this machine and says where it lies."""
+def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application], engine: str = "duckdb") -> Snapshot:
+    """Brings what is new in the bucket to this machine and says where it lies.
+
+    With the engine "spark", sessions stay where they are. Raises `EngineError` where there is no cluster.
+    """
     files: dict[str, list[Path]] = {}
+    sizes: dict[str, list[int]] = {}
+    cluster = engines.cluster(engine, bucket)
     for id in registry:
         if id == PROBE:
             continue
         handle = table.load(bucket, id)
         found = [] if handle is None else table.files(handle)
+        sizes[id] = [file.bytes for file in found]
+        if cluster is not None:
+            files[id] = []
+            if handle is not None:
+                cluster.read(id, handle)
+            continue
         objects = [(f"tables/{id}/{file.path}", file.bytes) for file in found]
         files[id] = mirror(store, bucket, objects)
         prune(store, bucket, id, [key for key, _ in objects])
@@ -74,7 +92,7 @@ def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) 
     ]
     entries = [json.loads(path.read_bytes()) for path in mirror(store, bucket, _list(store, "ledger/")[-LEDGER:])]
     runs = [entry for entry in entries if entry.get("kind", "compact") == "compact"]
-    return Snapshot(registry, files, releases, runs, exclude.exclusions(store))
+    return Snapshot(registry, files, releases, runs, exclude.exclusions(store), sizes, cluster)
 
 
 def _list(store: ObjectStore, prefix: str) -> list[tuple[str, int]]:
@@ -89,18 +107,15 @@ def connect(snapshot: Snapshot, *, private: bool = False, until: datetime | None
     """
     types = _types(snapshot.registry)
     connection = open_duckdb()
-    salt = secrets.token_hex(16)
-    parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": [], "features": []}
+    salt = None if private else secrets.token_hex(16)
+    later = [] if until is None else [exclude.Exclusion(until, exclude.NEVER)]
+    excluded = [*snapshot.excluded, *later]
+    sources = []
     for id, files in (snapshot.files or {NONE.id: []}).items():
-        source = _Source(connection, snapshot.registry.get(id, NONE), files, types, None if private else salt)
-        later = [] if until is None else [exclude.Exclusion(until, exclude.NEVER)]
-        if kept_out := exclude.condition([*snapshot.excluded, *later], id):
-            source.relation = f"(SELECT * FROM {source.relation} WHERE NOT ({kept_out}))"
-        parts["sessions"].append(_select(source.sessions(), source.relation))
-        parts["events"].append(_items(source, "events"))
-        parts["spans"].append(_items(source, "spans"))
-        parts["features"] += _features(source)
-    for name, selects in parts.items():
+        application = snapshot.registry.get(id, NONE)
+        relation, stored = _parquet(connection, files) if files else _nothing(connection, application)
+        sources.append(_Source(application, relation, stored, types, salt, excluded))
+    for name, selects in _selects(sources).items():
         connection.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
     _static(connection, "releases", snapshot.releases)
     known = [one for id, one in snapshot.registry.items() if id != PROBE]
@@ -114,7 +129,43 @@ def connect(snapshot: Snapshot, *, private: bool = False, until: datetime | None
     connection.execute("SET allowed_paths = $1", [paths])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return connection
+    if snapshot.cluster is None or not snapshot.cluster.stored():
+        return connection
+    there = [
+        _Source(snapshot.registry[id], quote(id), stored, types, salt, excluded)
+        for id, stored in snapshot.cluster.stored().items()
+    ]
+    # It does all that DuckDB's does here.
+    return cast("duckdb.DuckDBPyConnection", snapshot.cluster.connect(connection, _selects(there)))
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[str, pa.Schema]:
+    """These files as a relation, and its columns."""
+    listed = ", ".join(literal(str(path)) for path in files)
+    # The month is not asked for, and a directory above the bucket may be named like a partition.
+    relation = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    return relation, connection.sql(f"SELECT * FROM {relation} LIMIT 0").to_arrow_table().schema
+
+
+def _nothing(connection: duckdb.DuckDBPyConnection, application: Application) -> tuple[str, pa.Schema]:
+    """A table without rows that has all that the registry declares, and its columns."""
+    empty = f"empty_{len(application.id)}_{application.id.replace('-', '_')}"
+    stored = table.schema(application)
+    connection.register("incoming", stored.empty_table())
+    connection.execute(f"CREATE TABLE {quote(empty)} AS FROM incoming")
+    connection.unregister("incoming")
+    return quote(empty), stored
+
+
+def _selects(sources: "Sequence[_Source]") -> dict[str, list[str]]:
+    """View -> what it is put together from."""
+    parts: dict[str, list[str]] = {"sessions": [], "events": [], "spans": [], "features": []}
+    for source in sources:
+        parts["sessions"].append(_select(source.sessions(), source.relation))
+        parts["events"].append(_items(source, "events"))
+        parts["spans"].append(_items(source, "spans"))
+        parts["features"] += _features(source)
+    return parts
 
 
 def _types(registry: Mapping[str, Application]) -> dict[tuple[str, str], str]:
@@ -185,34 +236,21 @@ def _run(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Source:
-    """One application's table files, with an SQL expression for each column that the views have."""
+    """One application's table, with an SQL expression for each column that the views have."""
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
         application: Application,
-        files: list[Path],
+        relation: str,
+        stored: pa.Schema,
         types: Mapping[tuple[str, str], str],
         salt: str | None,
+        excluded: Sequence[exclude.Exclusion],
     ) -> None:
-        self.application = application
-        self.types = types
-        self.salt = salt
-        if files:
-            listed = ", ".join(literal(str(path)) for path in files)
-            self.relation = (
-                # The month is not asked for, and a directory above the bucket may be named like a partition.
-                f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
-            )
-            columns = connection.sql(f"SELECT * FROM {self.relation} LIMIT 0").to_arrow_table().schema
-        else:
-            empty = f"empty_{len(application.id)}_{application.id.replace('-', '_')}"
-            connection.register("incoming", table.schema(application).empty_table())
-            connection.execute(f"CREATE TABLE {quote(empty)} AS FROM incoming")
-            connection.unregister("incoming")
-            self.relation = quote(empty)
-            columns = table.schema(application)
-        self.stored = {field.name: _members(field.type) for field in columns}
+        self.application, self.relation, self.types, self.salt = application, relation, types, salt
+        self.stored = {field.name: _members(field.type) for field in stored}
+        if kept_out := exclude.condition(excluded, application.id):
+            self.relation = f"(SELECT * FROM {relation} WHERE NOT ({kept_out}))"
 
     def user_id(self) -> str:
         """Equal for the runs of one person, and of no use outside this build; null for CI runs."""

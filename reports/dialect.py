@@ -1,0 +1,251 @@
+"""Report SQL, which is DuckDB's, in Spark's words.
+
+sqlglot knows most of the differences. Here are those that it leaves: names are resolved first, so that what Spark's SQL
+has no short form for (`* EXCLUDE`, GROUP BY ALL, UNION ALL BY NAME, an alias that is used beside where it is made) can
+be written out. Values are written as literals that hold no character of theirs: they come from sessions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import sqlglot
+from sqlglot import ErrorLevel, exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.qualify import qualify
+
+from reports.sandbox import QueryError
+
+__all__ = ["Macro", "Macros", "changed", "parse", "spark", "value", "written_out"]
+
+Columns = Mapping[str, str]
+Macro = Callable[..., exp.Expr]
+Macros = Mapping[str, Macro]
+
+
+def parse(sql: str) -> exp.Expr:
+    """DuckDB's SQL as a tree. Raises `QueryError` where the translator does not know what DuckDB does."""
+    try:
+        return sqlglot.parse_one(sql, read="duckdb")
+    except SqlglotError as error:
+        raise QueryError(f"Spark cannot be asked this: {_first(error)}; say it in plainer SQL") from None
+
+
+def spark(
+    tree: exp.Expr,
+    columns: Mapping[str, Columns],
+    called: Mapping[str, str],
+    values: Mapping[str, Any] | None = None,
+    macros: Macros | None = None,
+) -> str:
+    """A query in Spark's SQL.
+
+    `columns` are those of each relation that it reads, with their DuckDB types, by lower-case name; `called` what Spark
+    calls that relation. `values` are its parameters. Raises `QueryError` for what has no counterpart in Spark.
+    """
+    tree = changed(tree.copy(), lambda node: _bound(node, values or {}))
+    if macros:
+        tree = changed(tree, lambda node: written_out(node, macros))
+    try:
+        tree = qualify(
+            tree,
+            schema={name: dict(of) for name, of in columns.items()},
+            dialect="duckdb",
+            validate_qualify_columns=False,
+        )
+        for union in list(tree.find_all(exp.SetOperation)):
+            _by_position(union)
+        for select in tree.find_all(exp.Select):
+            _grouped(select)
+        tree = changed(tree, lambda node: _ordered(node) if isinstance(node, exp.Select) else node)
+        tree = changed(tree, _other_words)
+        for table in tree.find_all(exp.Table):
+            if not table.db and (name := table.name.lower()) in called:
+                # By its own name it may still be meant: its columns are.
+                table.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
+                table.set("this", exp.to_identifier(called[name], quoted=True))
+        return tree.sql("spark", unsupported_level=ErrorLevel.RAISE)
+    except SqlglotError as error:
+        raise QueryError(f"Spark cannot be asked this: {_first(error)}; say it in plainer SQL") from None
+
+
+def changed(tree: exp.Expr, change: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
+    """The tree with each part changed, the innermost first."""
+    for node in reversed(list(tree.bfs())):
+        new = change(node)
+        if new is not node:
+            if node is tree:
+                tree = new
+            else:
+                node.replace(new)
+    return tree
+
+
+def _first(error: SqlglotError) -> str:
+    return str(error).split("\n", 1)[0].rstrip(".")
+
+
+def _bound(node: exp.Expr, values: Mapping[str, Any]) -> exp.Expr:
+    """A parameter's value in its place; where rows are looked up in lists that are parameters, these written out."""
+    if isinstance(node, exp.Placeholder | exp.Parameter) and node.name in values:
+        return value(values[node.name])
+    if isinstance(node, exp.In) and isinstance(query := node.args.get("query"), exp.Subquery):
+        lists = [
+            _unnested(one) for one in getattr(query.this.args.get("from_"), "this", exp.Null()).find_all(exp.Alias)
+        ]
+        if lists and all(one is not None for one in lists):
+            of = node.this.unnest()
+            keys = of.expressions if isinstance(of, exp.Tuple) else [of]
+            return _among(keys, list(zip(*(one or () for one in lists), strict=True)))
+    return node
+
+
+def _among(keys: Sequence[exp.Expr], rows: Sequence[tuple[exp.Expr, ...]]) -> exp.Expr:
+    """Whether these are one of the rows. Not every engine can look up several columns at once, or beside SELECT."""
+    if len(keys) == 1:
+        return exp.In(this=keys[0].copy(), expressions=[row[0] for row in rows])
+    by_last: dict[str, list[tuple[exp.Expr, ...]]] = {}
+    for row in rows:
+        by_last.setdefault(row[-1].sql(), []).append(row)
+    found = [
+        exp.and_(exp.EQ(this=keys[-1].copy(), expression=these[0][-1]), _among(keys[:-1], [row[:-1] for row in these]))
+        for these in by_last.values()
+    ]
+    return exp.paren(exp.or_(*found))
+
+
+def _unnested(node: exp.Expr) -> list[exp.Expr] | None:
+    """The values that a column unnests from a list that is written out."""
+    inner = node.this if isinstance(node, exp.Alias) else node
+    cast = inner.this if isinstance(inner, exp.Explode) else None
+    if not isinstance(cast, exp.Cast) or not isinstance(cast.this, exp.Array):
+        return None
+    return [exp.Cast(this=one, to=cast.to.expressions[0].copy()) for one in cast.this.expressions]
+
+
+def value(given: Any) -> exp.Expr:
+    """A literal. Raises nothing: what is no number or time is written as text."""
+    if given is None or isinstance(given, bool | int | float):
+        return exp.convert(given)
+    if isinstance(given, datetime | date):
+        kind = "TIMESTAMP" if isinstance(given, datetime) else "DATE"
+        return exp.Cast(this=exp.Literal.string(str(given)), to=exp.DataType.build(kind, dialect="duckdb"))
+    if isinstance(given, list | tuple):
+        return exp.Array(expressions=[value(one) for one in given])
+    # In hexadecimal: no quote or backslash of whoever chose the text is ever read as SQL.
+    return exp.Cast(this=exp.HexString(this=str(given).encode().hex()), to=exp.DataType.build("TEXT"))
+
+
+def written_out(node: exp.Expr, macros: Macros) -> exp.Expr:
+    """A call of a macro as what it stands for."""
+    if isinstance(node, exp.Anonymous) and (macro := macros.get(node.name.lower())):
+        return macro(*node.expressions)
+    return node
+
+
+def _function(name: str, *arguments: Any) -> exp.Expr:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _micros(value: Any) -> exp.Expr:
+    # Of a time without a zone there is no such number: the session's is UTC.
+    return _function("unix_micros", exp.Cast(this=value, to=exp.DataType.build("TIMESTAMPTZ")))
+
+
+def _other_words(node: exp.Expr) -> exp.Expr:
+    """One expression as Spark says it."""
+    if isinstance(node, exp.Anonymous) and (other := ANONYMOUS.get(node.name.lower())):
+        return other(*node.expressions)
+    if isinstance(node, exp.Div):
+        # By nothing is nothing, as a percentage of no runs is.
+        return exp.Div(
+            this=node.this,
+            expression=_function("nullif", node.expression, exp.Literal.number(0)),
+            typed=False,
+            safe=True,
+        )
+    if isinstance(node, exp.RegexpFullMatch):
+        return _matched(node.this, node.expression)
+    if isinstance(node, exp.PercentileCont):
+        return _function("percentile", node.this, node.expression)
+    if isinstance(node, exp.TimeToUnix) and isinstance(between := node.this.unnest(), exp.Sub):
+        # What is between two times, in seconds.
+        micros = exp.paren(exp.Sub(this=_micros(between.this), expression=_micros(between.expression)))
+        return exp.Div(this=micros, expression=exp.Literal.number("1e6"), typed=False, safe=True)
+    if isinstance(node, exp.TimeToUnix):
+        return exp.Div(this=_micros(node.this), expression=exp.Literal.number("1e6"), typed=False, safe=True)
+    return node
+
+
+def _finite(value: Any) -> exp.Expr:
+    number = exp.Cast(this=value, to=exp.DataType.build("DOUBLE"))
+    infinity = exp.Cast(this=exp.Literal.string("Infinity"), to=exp.DataType.build("DOUBLE"))
+    return exp.paren(exp.LT(this=_function("abs", number), expression=infinity))
+
+
+def _hash(*values: Any) -> exp.Expr:
+    # Not negative: DuckDB's is not, and the remainder of one is used to take a part of the people.
+    number = _function("xxhash64", *values)
+    return exp.paren(exp.BitwiseAnd(this=number, expression=exp.Literal.number(2**63 - 1)))
+
+
+# DuckDB's functions that sqlglot does not know.
+ANONYMOUS: dict[str, Callable[..., exp.Expr]] = {
+    "epoch_us": _micros,
+    "hash": _hash,
+    "isfinite": _finite,
+    "list_position": lambda items, item: _function("array_position", items, item),
+}
+
+
+def _matched(text: Any, pattern: Any) -> exp.Expr:
+    whole = (
+        exp.Literal.string(f"^(?:{pattern.name})$") if pattern.is_string else _function("concat", "^(?:", pattern, ")$")
+    )
+    return exp.RegexpLike(this=text, expression=whole)
+
+
+def _grouped(select: exp.Select) -> None:
+    """GROUP BY ALL: by each column that aggregates nothing."""
+    group = select.args.get("group")
+    if group is None or not group.args.get("all"):
+        return
+    by = [
+        exp.Literal.number(at)
+        for at, one in enumerate(select.expressions, 1)
+        if not any(not isinstance(found.parent, exp.Window) for found in one.find_all(exp.AggFunc))
+    ]
+    select.set("group", exp.Group(expressions=by) if by else None)
+
+
+def _ordered(select: exp.Select) -> exp.Expr:
+    """ORDER BY something that is counted and not selected: it is selected inside, and left out around it."""
+    order, group = select.args.get("order"), select.args.get("group")
+    counted = [one for one in order.expressions if one.find(exp.AggFunc)] if order and group else []
+    if not counted:
+        return select
+    names = [one.alias_or_name for one in select.expressions]
+    for at, one in enumerate(counted):
+        select.append("expressions", exp.alias_(one.this, f"order {at}", quoted=True))
+        one.set("this", exp.column(f"order {at}", quoted=True))
+    outer = exp.select(*(exp.column(name, quoted=True) for name in names))
+    for part in ("order", "limit", "offset"):
+        outer.set(part, select.args.get(part))
+        select.set(part, None)
+    return outer.from_(select.subquery("counted"))
+
+
+def _by_position(union: exp.Expr) -> None:
+    """UNION ALL BY NAME: each side with the columns of both, in one order."""
+    if not union.args.get("by_name"):
+        return
+    sides = [union.this, union.expression]
+    for side in sides:
+        if isinstance(side, exp.SetOperation):
+            _by_position(side)
+    names = list(dict.fromkeys(name.lower() for side in sides for name in side.named_selects))
+    for side in sides:
+        for select in [side] if isinstance(side, exp.Select) else list(side.find_all(exp.Select)):
+            there = {one.alias_or_name.lower(): one for one in select.expressions}
+            select.set("expressions", [there.get(name) or exp.alias_(exp.null(), name, quoted=True) for name in names])
+    union.set("by_name", False)
