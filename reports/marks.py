@@ -17,6 +17,8 @@ __all__ = ["across"]
 Mark = tuple[datetime, str]
 # More lines than this would hide what they are drawn across: the newest are kept.
 MOST = 24
+# More than this are a list that nobody reads.
+MOST_SAID = 8
 LONGEST = 24
 LABELS = ("label", "version")
 
@@ -34,7 +36,8 @@ def across(
         return ""
     marks = _shown(marks, published)
     _draw(plot, marks)
-    said = "; ".join(f"{label} on {when:%Y-%m-%d}" for when, label in marks)
+    each = [f"{label} on {when:%Y-%m-%d}" for when, label in marks]
+    said = "; ".join(each) if len(each) <= MOST_SAID else f"{len(each)}, from {each[0]} to {each[-1]}"
     return f'<p class="ab-note ab-marks">Marked: {html.escape(said)}</p>' if said else ""
 
 

@@ -55,6 +55,14 @@ def test_releases_are_marked_on_an_axis_of_time_where_it_is_drawn(site: Site, ki
     assert "Marked: 1.3.0 on 2026-02-17; 1.2.0 on 2026-02-26; 1.1.0 on 2026-03-07</p>" in piece
 
 
+def test_many_marks_are_not_listed_one_by_one(site: Site) -> None:
+    days = "SELECT TIMESTAMP '2026-02-15' + INTERVAL 1 DAY * n AS time, 'v' || n AS label FROM range(1, 12) AS r(n)"
+    own = f"```sql own\n{days}\n```\n"
+    (piece,) = run(site, own + LINE.format("line", "own")).pieces.values()
+    assert site.faults == []
+    assert "Marked: 11, from v1 on 2026-02-16 to v11 on 2026-02-26</p>" in piece
+
+
 def test_labels_are_inert_in_the_figure_and_beside_it(site: Site) -> None:
     page = run(site, OWN + LINE.format("line", "own"))
     assert site.faults == []

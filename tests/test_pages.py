@@ -159,7 +159,7 @@ def test_the_ranking_of_shells_is_found_again(read: Read) -> None:
 
 
 def test_adoption_of_versions_is_found_again(read: Read) -> None:
-    rows = read("versions", "share-of-runs-by-version")
+    rows = read("versions", "share-of-runs-by-version-in-half-a-year")
     starts = sorted({row["start_time"] for row in rows})
     assert 5 <= len(starts) <= 27
     step = datetime.fromisoformat(starts[1]) - datetime.fromisoformat(starts[0])

@@ -47,16 +47,20 @@
     };
   };
 
+  const LETTER = 6.5;
   // A stack says in each band what it is, where every band is thick enough somewhere.
   const banded = ({ data, layout }, width) => {
     const bands = data.filter((trace) => trace.stackgroup);
     if (width < 480 || bands.length < 2) return {};
     const below = bands[0].y.map(() => 0);
+    const step = (width - 70) / (below.length - 1);
     const found = bands.map((trace) => {
       let best = { thick: 0 };
       trace.y.forEach((value, n) => {
         // A name is wider than a point: its neighbours are as thick.
-        const thick = Math.min(...[n - 1, n, n + 1].map((at) => trace.y[at] ?? 0));
+        const half = Math.max(1, Math.ceil((trace.name.length * LETTER) / 2 / step));
+        const near = Array.from({ length: 2 * half + 1 }, (_, at) => trace.y[n - half + at] ?? 0);
+        const thick = Math.min(...near);
         if (thick > best.thick) best = { thick, x: trace.x[n], y: below[n] + value / 2, text: trace.name };
       });
       trace.y.forEach((value, n) => { below[n] += value; });
@@ -71,8 +75,7 @@
     };
   };
 
-  // Names along an axis, and of marks, that would collide are left out: of marks the older, and all stand in the caption.
-  const LETTER = 6.5;
+  // Names along an axis, and of marks, that would collide are left out: of marks the older.
   const thinned = (axis, width) => {
     if (!axis?.ticktext || axis.tickangle !== 0) return axis;
     const longest = Math.max(...axis.ticktext.map((name) => name.length));
