@@ -1,7 +1,7 @@
 """A chart block of a page into HTML: what it publishes, drawn, with its table, its SQL and its downloads."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
@@ -20,12 +20,10 @@ from reports.page_filter import PageFilter
 from reports.published import Published
 from reports.queries import Queries, words
 from reports.sandbox import QueryError, check, explain
-from reports.warehouse import VIEWS, describe, quote
+from reports.shared import Shared
+from reports.warehouse import VIEWS, quote
 
-__all__ = ["Figures", "Publish"]
-
-# What may be shown of a block over what is counted there ("runs", …, "" if not people's).
-Publish = Callable[[Queries, Block, str], Published]
+__all__ = ["Figures"]
 
 
 class Figures:
@@ -39,7 +37,7 @@ class Figures:
         self,
         page: Page,
         queries: Queries,
-        publish: Publish,
+        shared: Shared,
         registry: Mapping[str, Application],
         filter: PageFilter,
         file: str,
@@ -47,7 +45,7 @@ class Figures:
         root: str,
         warnings: list[Fault],
     ) -> None:
-        self.page, self.queries, self.publish, self.registry = page, queries, publish, registry
+        self.page, self.queries, self.shared, self.registry = page, queries, shared, registry
         self.filter, self.file, self.first, self.root = filter, file, first, root
         self.warnings = warnings
         self._ids: set[str] = set()
@@ -61,7 +59,7 @@ class Figures:
         with _at_its_line(block):
             if lacking := self._lacking(block, unit):
                 return missing.figure(block, lacking, unit, f"chart-{id}"), True
-            published = self.publish(self.queries, block, unit)
+            published = self.shared.publish(self.queries, block)
         self._expected(block, published)
         with _at_its_line(block, "name"):
             if block.name:
@@ -91,7 +89,7 @@ class Figures:
         if block.data.lower() not in self.queries.relations:
             with _at_its_line(block, "data", faults):
                 check(self.queries.cursor, f"FROM {quote(block.data)}", self.queries.relations)
-        block = self.filter.of(block, self.queries)
+        block = self.filter.of(block, self._columns(block.data))
         unit = self.queries.relations[block.data.lower()]
         seen = {line for line, _ in faults}
         for error in misfits(block, self._columns(block.data), unit, self._behind(block.data)):
@@ -103,10 +101,10 @@ class Figures:
             raise BlockError(sorted(faults, key=itemgetter(0)))
         return block
 
-    def _columns(self, relation: str) -> dict[str, str]:
-        return describe(self.queries.cursor, quote(relation))
+    def _columns(self, relation: str) -> Mapping[str, str]:
+        return self.shared.columns(self.queries, relation)
 
-    def _behind(self, data: str) -> dict[str, dict[str, str]]:
+    def _behind(self, data: str) -> dict[str, Mapping[str, str]]:
         """The views of people's rows that a query reads, with their columns."""
         named = self.queries.named
         used = set().union(*(words(named[name].sql) for name in self.queries.behind(data.lower())))
@@ -115,7 +113,7 @@ class Figures:
     def _instead(self, data: str, name: str) -> str | None:
         """What to say in place of a column under `y`, if it is one: a chart counts rows, and shows no values."""
         unit = self.queries.relations.get(data.lower())
-        columns = {} if unit is None else self._columns(data)
+        columns: Mapping[str, str] = {} if unit is None else self._columns(data)
         kind = next((kind for there, kind in columns.items() if there.lower() == name.lower()), None)
         if kind is None:
             return None
@@ -161,9 +159,8 @@ class Figures:
         """Roles that no attribute has, if the block reads one of people and there is nothing in its place."""
         if not unit:
             return []
-        columns = describe(self.queries.cursor, quote(block.data))
         lacking = missing.roles(block, self.registry)
-        there = [role for role in lacking if role in {name.lower() for name in columns}]
+        there = [role for role in lacking if role in {name.lower() for name in self._columns(block.data)}]
         sql = f"SELECT {', '.join(f'count({quote(role)})' for role in there)} FROM {quote(block.data)}"
         # A query may have made a column of that name from something else.
         counted = self.queries.cursor.execute(sql).fetchall()[0] if there else ()

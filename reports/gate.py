@@ -19,6 +19,7 @@ from reports.conceal import Key, conceal, sums
 from reports.labels import dimension_of, labelled, rank
 from reports.measured import intervals, shares, tail
 from reports.published import Column, Published, Value
+from reports.relation import Relation
 from reports.rounding import summed
 from reports.sandbox import QueryError
 from reports.warehouse import quote
@@ -56,13 +57,14 @@ class Gate:
         self,
         connection: duckdb.DuckDBPyConnection,
         block: Block,
-        columns: Mapping[str, str],
+        relation: Relation,
         unit: str,
         minimum: int,
         now: datetime,
         step: int = 0,
     ) -> None:
-        self.connection, self.block, self.columns = connection, block, columns
+        self.connection, self.block, self.relation = connection, block, relation
+        self.columns = columns = relation.columns
         self.unit, self.minimum, self.now, self.step = unit, minimum, now, step
         self.source = quote(block.data)
         self.measures = tuple(measured(measure, columns) for measure in block.y)
@@ -95,10 +97,13 @@ class Gate:
         return self._category(name, kind)
 
     def _category(self, name: str, kind: str) -> Axis:
-        limit, minimum, step = self.block.limit, self.minimum, self.step
-        labels = cuts.labels(self.connection, self.source, name, limit=limit, minimum=minimum, step=step)
+        known, limit = self.relation.labels, self.block.limit
+        if (name, limit) not in known:
+            known[name, limit] = cuts.labels(
+                self.connection, self.source, name, limit=limit, minimum=self.minimum, step=self.step
+            )
         # Whatever a category was, its label is a text.
-        return Axis(Column(name, "text"), kind, labels)
+        return Axis(Column(name, "text"), kind, known[name, limit])
 
     def binned(self, name: str, count: int) -> tuple[Axis | None, bool]:
         """An axis of about so many bins of a number, and whether they are even on a logarithmic scale."""
@@ -125,12 +130,18 @@ class Gate:
         views = [(held.counted, held.cells, held.hidden), *self.unfolded(axes, held.fold, shown)]
         values = self.values(views, sums([axis.grain for axis in axes]), axes)
         shares(self.block.y, values, list(held.cells.values()), held.left_out, len(axes))
-        people = held.counted.people(shown if held.hidden else None)
+        people = held.counted.people(shown) if held.hidden else self.people(held.counted)
         published = self.laid_out(held, values, axes, people, grain)
         if self.block.interval:
             published = intervals(published, held.counted.spread(), shown, axes)
         told = sum(held.cells[key].rows for key in shown if any(value is not None for value in values[key]))
         return published, told / sum(cell.rows for cell in inside)
+
+    def people(self, counted: Counted) -> int:
+        """Distinct people in all rows."""
+        if self.relation.people is None:
+            self.relation.people = counted.people()
+        return self.relation.people
 
     def laid_out(
         self, held: Held, values: Mapping[Key, list[Value]], axes: Sequence[Axis], people: int, grain: str | None

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from ingest.registry import Application
 from reports import format, html, text
 from reports.block import BlockError
-from reports.figures import Figures, Publish
+from reports.figures import Figures
 from reports.made import Page
 from reports.page import Fault, Fence, body_line, fences, front_matter, key_line, names, replace
 from reports.page_filter import PageFilter
 from reports.queries import Queries, words
 from reports.sandbox import QueryError
+from reports.shared import Shared
 
 __all__ = ["Making"]
 
@@ -25,7 +26,7 @@ class Making:
     def __init__(
         self,
         queries: Queries,
-        publish: Publish,
+        shared: Shared,
         registry: Mapping[str, Application],
         markdown: str,
         *,
@@ -47,9 +48,7 @@ class Making:
             self.front_fault("filter", f"filter: {error}")
         # What stops no build.
         self.warnings: list[Fault] = []
-        self.figures = Figures(
-            self.made, queries, publish, registry, self.filter, file, self.first, root, self.warnings
-        )
+        self.figures = Figures(self.made, queries, shared, registry, self.filter, file, self.first, root, self.warnings)
         self.token = secrets.token_hex(8)
         # Names that stand for nothing, for their query failed: what reads one would only repeat its fault.
         self.broken: set[str] = set()

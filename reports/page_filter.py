@@ -1,12 +1,10 @@
 """`filter:` in a page's front matter: its blocks are filtered by these columns, as far as they have them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
 from reports.block import ONLY, Block
-from reports.queries import Queries
-from reports.warehouse import describe, quote
 
 __all__ = ["PageFilter"]
 
@@ -21,12 +19,11 @@ class PageFilter:
         self.columns = tuple(dict.fromkeys(name.lower() for name in names))
         self._used: set[str] = set()
 
-    def of(self, block: Block, queries: Queries) -> Block:
-        """The block, filtered by the columns that its page is, as far as it has them and shows none of them already."""
-        countable = block.people and block.type in ONLY["filter"] and block.data.lower() in queries.relations
-        if not self.columns or not countable:
+    def of(self, block: Block, columns: Collection[str]) -> Block:
+        """The block, filtered as its page is: by those of its columns that it does not show already."""
+        if not self.columns or not block.people or block.type not in ONLY["filter"]:
             return block
-        there = {name.lower() for name in describe(queries.cursor, quote(block.data))}
+        there = {name.lower() for name in columns}
         mine = {name.lower() for name in (block.x, block.color, *block.more, *block.filter) if name}
         wanted = tuple(name for name in self.columns if name in there - mine)
         self._used |= {*wanted, *mine & set(self.columns)}

@@ -20,10 +20,11 @@ from reports.fit import misfits
 from reports.gate import Gate
 from reports.grains import aggregate
 from reports.published import Column, Published
+from reports.relation import Relation, look
 from reports.rounding import rounded
 from reports.sandbox import QueryError
 from reports.shapes import SHAPES
-from reports.warehouse import VIEWS, describe, quote
+from reports.warehouse import VIEWS, quote
 
 __all__ = ["publish"]
 
@@ -39,21 +40,24 @@ def publish(
     minimum_users: int,
     now: datetime,
     rounding: bool = False,
+    relation: Relation | None = None,
 ) -> Published:
     """Aggregates the relation that `block.data` names; `unit` says what its rows are, "" if not people's.
 
+    `relation` is what earlier blocks over the same rows, under the same rules, have found out of it.
     Raises `QueryError` when the block does not fit the relation.
     """
-    columns = describe(connection, quote(block.data))
+    relation = relation or look(connection, block.data)
+    columns = relation.columns
     for error in misfits(block, columns, unit):
         raise error
     if not block.people:
         return _plain(connection, block, columns)
     whose = next(kind for name, kind in columns.items() if name.lower() == "user_id")
-    if block.data.lower() not in VIEWS and whose != describe(connection, "sessions")["user_id"]:
+    if block.data.lower() not in VIEWS and whose != relation.user_id:
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the column of a view as it is')
     step = minimum_users if rounding else 0
-    gate = Gate(connection, block, columns, unit, minimum_users, now, step)
+    gate = Gate(connection, block, relation, unit, minimum_users, now, step)
     with _read_once(connection, block, columns) as gate.source:
         made = filtered(gate, SHAPES.get(block.type, aggregate)(gate))
     return rounded(made, step) if step else made

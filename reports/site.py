@@ -4,18 +4,16 @@ Knows nothing of MkDocs: text in, text and files out. One page is made by report
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reports import entities
-from reports.block import Block
 from reports.made import Page, Series
 from reports.making import Making
 from reports.page import Fault, front_matter, key_line
-from reports.publish import publish
 from reports.published import Published
 from reports.queries import Queries, Row, near
+from reports.shared import Shared
 from reports.warehouse import PROBE, Snapshot, connect
 
 __all__ = ["CLOSED", "MINIMUM_USERS", "Page", "Series", "Site"]
@@ -49,12 +47,11 @@ class Site:
         self.private = private
         self.minimum_users = 0 if private else minimum_users
         self.now = (now or datetime.now(UTC)).replace(tzinfo=None)
-        self.rounded = rounded and not private
+        self.shared = Shared(self.minimum_users, self.now, rounded and not private)
         self.until = None if private or closed is None else _began(closed, self.now)
         self.connection = connect(snapshot, private=private, until=self.until)
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
-        self.counted: dict[tuple[Any, ...], Published] = {}
         self._made: dict[str, tuple[tuple[Any, ...], Page, list[Fault]]] = {}
 
     @property
@@ -83,7 +80,7 @@ class Site:
                 application, wrong = self._application(file, source)
                 queries, registry = Queries(cursor, application, row), self.snapshot.registry
                 making = Making(
-                    queries, self.publish, registry, markdown, file=file, source=source, name=name, root=root
+                    queries, self.shared, registry, markdown, file=file, source=source, name=name, root=root
                 )
                 before = self._made[name] = (given, making.page(), wrong + making.faults)
                 self.warnings += [one for one in making.warnings if one not in self.warnings]
@@ -91,24 +88,6 @@ class Site:
         # The pages of a template share its mistakes.
         self.faults += [fault for fault in faults if fault not in self.faults]
         return page
-
-    def publish(self, queries: Queries, block: Block, unit: str) -> Published:
-        """What of a block may be shown. One that was counted before, over the same queries, is not counted again."""
-        behind = queries.behind(block.data.lower())
-        sql = tuple((name, queries.named[name].sql) for name in behind)
-        given = (replace(block, title=None, name=None), queries.application, queries.row, sql)
-        # What is not people's takes no time, and may be made from charts.
-        found = self.counted.get(given) if unit else None
-        if found is None:
-            found = self.counted[given] = publish(
-                queries.cursor,
-                block,
-                unit=unit,
-                minimum_users=self.minimum_users,
-                now=self.now,
-                rounding=self.rounded,
-            )
-        return found
 
     def made(
         self, sources: Mapping[str, str], file: Callable[[str], str], run: Callable[[str], Page]

@@ -32,6 +32,7 @@ from reports import sample, warehouse
 from reports.cells import statement
 from reports.compact import compact
 from reports.demo import keep
+from reports.shared import Shared
 from reports.site import Page, Site
 from tests.benchmarks.compaction import timed
 from tests.buckets import batch
@@ -204,7 +205,7 @@ def blocks(bucket: Path) -> None:
             text = page_of([CHARTS[number]])
 
             def ours(text: str = text) -> Page:
-                site.counted.clear()
+                site.shared = Shared(site.minimum_users, site.now, False)
                 site._made.clear()
                 return site.page(text, file="a.md", source=text, name="a", root="./")
 
