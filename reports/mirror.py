@@ -18,6 +18,8 @@ from obstore.store import LocalStore, ObjectStore
 __all__ = ["columns", "directory", "local", "mirror", "prune"]
 
 THREADS = 16
+# Columns are asked for in requests of this size: a whole column of a large file takes 40 MB, and more on its way.
+READ_BYTES = 8 << 20
 # Beside each copy lies its digest: a copy that was damaged and kept its size is noticed, too.
 DIGEST = ".sha256"
 # How a table file's name ends. Some columns of it, as a file of their own, lie beside it: their names follow.
@@ -71,7 +73,9 @@ def columns(store: ObjectStore, bucket: str, objects: Iterable[tuple[str, int]],
         if _sound(root / key, size):
             return root / key
         path = root / f"{key}.{'+'.join(names)}"
-        return path if _sound(path) else _write(path, lambda file: _select(store, key, size, names, file))
+        if _sound(path):
+            return path
+        return _write(path, lambda file: _select(store, key, size, names, file))
 
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(one, wanted))
@@ -123,7 +127,9 @@ def _write(path: Path, fill: Callable[[BinaryIO], None]) -> Path:
 
 def _select(store: ObjectStore, key: str, size: int, names: Sequence[str], file: BinaryIO) -> None:
     """Writes some columns of a Parquet object, asking for their bytes and for the object's end."""
-    source = pq.ParquetFile(pa.PythonFile(_Object(store, key, size), mode="r"), pre_buffer=True)
+    source = pq.ParquetFile(
+        pa.PythonFile(_Object(store, key, size), mode="r"), buffer_size=READ_BYTES, pre_buffer=False
+    )
     kind = pa.schema([source.schema_arrow.field(name) for name in names])
     with pq.ParquetWriter(file, kind, use_dictionary=False) as target:
         for batch in source.iter_batches(columns=names):

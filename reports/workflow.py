@@ -42,6 +42,8 @@ def run(
     bucket: str, out: Path | None, applications: tuple[str, ...], since: date | None, mode: str, dry_run: bool
 ) -> None:
     """Compact, then build: what the workflow runs. Appends to $GITHUB_STEP_SUMMARY what came of it."""
+    from reports import warehouse
+
     notes: list[str] = []
     entry: Entry | None = None
     site: Path | None = None
@@ -52,6 +54,8 @@ def run(
         else:
             if mode == "rebuild":
                 notes += _again(bucket)
+            # The build reads all of every file, so they come whole, and not first the columns that compaction asks for.
+            warehouse.fetch(open_bucket(bucket), bucket, load_registry())
             entry = run_compact(bucket, applications, since)
             tell(entry)
         if mode == "rebuild":
