@@ -12,6 +12,7 @@ from typing import Any
 import sqlglot
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from reports.sandbox import QueryError
@@ -53,6 +54,7 @@ def spark(
             dialect="duckdb",
             validate_qualify_columns=False,
         )
+        tree = annotate_types(tree, schema={name: dict(of) for name, of in columns.items()}, dialect="duckdb")
         for union in list(tree.find_all(exp.SetOperation)):
             _by_position(union)
         for select in tree.find_all(exp.Select):
@@ -164,6 +166,15 @@ def _other_words(node: exp.Expr) -> exp.Expr:
             typed=False,
             safe=True,
         )
+    if isinstance(node, exp.IntDiv) and not (_whole(node.this) and _whole(node.expression)):
+        return exp.Div(this=node.this, expression=node.expression, typed=False, safe=True)
+    if isinstance(node, exp.Cast) and node.to.this in exp.DataType.INTEGER_TYPES and _real(node.this):
+        # DuckDB rounds, to the even one of two that are as near; Spark would cut off.
+        return exp.Cast(this=_function("rint", node.this), to=node.to)
+    if isinstance(node, exp.Dayname | exp.Monthname):
+        # In full, which DuckDB's are.
+        form = exp.Literal.string("EEEE" if isinstance(node, exp.Dayname) else "MMMM")
+        return _function("date_format", node.this, form)
     if isinstance(node, exp.RegexpFullMatch):
         return _matched(node.this, node.expression)
     if isinstance(node, exp.PercentileCont):
@@ -175,6 +186,14 @@ def _other_words(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.TimeToUnix):
         return exp.Div(this=_micros(node.this), expression=exp.Literal.number("1e6"), typed=False, safe=True)
     return node
+
+
+def _whole(node: exp.Expr) -> bool:
+    return node.type is not None and node.type.this in exp.DataType.INTEGER_TYPES
+
+
+def _real(node: exp.Expr) -> bool:
+    return node.type is not None and node.type.this in exp.DataType.REAL_TYPES
 
 
 def _finite(value: Any) -> exp.Expr:

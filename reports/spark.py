@@ -202,7 +202,13 @@ class Connection:
 
     def _make(self, name: str, tree: exp.Expr, parameters: Any, *, keep: bool) -> None:
         with _told():
-            rows = self._rows(tree, parameters)
+            # Sail's plans contradict themselves over a truth value that cannot be null.
+            rows = self._rows(tree, parameters).selectExpr(
+                *(
+                    f"nullif(`{one}`, CAST(NULL AS BOOLEAN)) AS `{one}`" if kind == "BOOLEAN" else f"`{one}`"
+                    for one, kind in self._columns(name).items()
+                )
+            )
             if keep:
                 with suppress(Exception):  # to keep it spares work, and not every server can
                     rows = rows.persist()
