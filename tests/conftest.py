@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,8 +17,10 @@ def pytest_configure() -> None:
     """Forgets where the tests were started.
 
     In a workflow commands say less, and its summary is not theirs to write. In the background of a shell Ctrl-C is
-    ignored, and every process that is started would ignore it, too.
+    ignored, and every process that is started would ignore it, too. Where nothing compiled is kept, each worker would
+    compile all tests anew, for some seconds.
     """
+    sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("GITHUB_")]:

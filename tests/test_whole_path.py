@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 
 from ingest.bucket import open_bucket
+from tests import sites
 from tests.buckets import keys, rows, uuid
 
 ROOT = Path(__file__).parent.parent
@@ -24,13 +26,23 @@ CLI = [sys.executable, "-m", "reports.cli"]
 Environment = Mapping[str, str]
 
 
-def abaculus(*arguments: str, env: Environment | None = None) -> str:
+def abaculus(*arguments: str, env: Environment | None = None, cwd: Path = ROOT) -> str:
     """Runs the command; gives its standard output."""
     done = subprocess.run(
-        [*CLI, *arguments], cwd=ROOT, env=dict(os.environ) | dict(env or {}), capture_output=True, text=True
+        [*CLI, *arguments], cwd=cwd, env=dict(os.environ) | dict(env or {}), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Our tools, and a site of one page: to build all of ours takes seconds, and tests/test_pages.py does."""
+    page = "# Failures\n\n```yaml chart\ntype: bar\ndata: sessions\nx: failure_reason\ny: count\n```\n"
+    made = sites.project(tmp_path / "project", {"index.md": page})
+    shutil.rmtree(made / "applications")
+    shutil.copytree(ROOT / "ingest" / "applications", made / "applications")
+    return made
 
 
 def sql(bucket: str, query: str, env: Environment | None = None) -> Any:
@@ -96,12 +108,12 @@ def cairn(number: int = 1) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_session_as_a_jvm_client_writes_it_is_in_the_table_to_the_microsecond(tmp_path: Path) -> None:
+def test_a_session_as_a_jvm_client_writes_it_is_in_the_table_to_the_microsecond(tmp_path: Path, project: Path) -> None:
     bucket, site = str(tmp_path / "bucket"), tmp_path / "site"
     with ingest(bucket) as url:
         assert put(url, cairn()) == 201
         assert put(url, cairn()) == 304
-    told = abaculus("run", "--bucket", bucket, "--out", str(site))
+    told = abaculus("run", "--bucket", bucket, "--out", str(site), cwd=project)
     assert "cairn: 1 sessions in 1 objects, 1 stored" in told
     (row,) = rows(bucket, "cairn")
     assert row["start_time"] == START
@@ -119,16 +131,16 @@ def test_a_session_as_a_jvm_client_writes_it_is_in_the_table_to_the_microsecond(
         {"session_id": uuid(1), "start_time": START.isoformat()[:26] + "Z", "exit_code": -1, "shell": None,
          "failure_reason": "TaskNotFound"}
     ]  # fmt: skip
-    page = (site / "failures.html").read_text()
+    page = (site / "index.html").read_text()
     assert "oo few people" in page
     assert "TaskNotFound" not in page
     assert uuid(1) not in page and uuid(1_000_001) not in page
 
 
-def test_the_demo_counts_every_session_once_however_often_it_runs(tmp_path: Path) -> None:
+def test_the_demo_counts_every_session_once_however_often_it_runs(tmp_path: Path, project: Path) -> None:
     bucket = (tmp_path / "bucket").as_uri()
     for _ in range(2):
-        told = abaculus("demo", "--dir", str(tmp_path), "--sessions", "300", "--no-serve")
+        told = abaculus("demo", "--dir", str(tmp_path), "--sessions", "300", "--no-serve", cwd=project)
         assert "300 answered" in told
     assert sql(bucket, "SELECT count(*) AS runs, count(DISTINCT session_id) AS sessions FROM sessions") == [
         {"runs": 300, "sessions": 300}
@@ -136,9 +148,9 @@ def test_the_demo_counts_every_session_once_however_often_it_runs(tmp_path: Path
     assert "Made-up data" in (tmp_path / "site" / "index.html").read_text()
 
 
-def test_an_empty_bucket_builds_a_site_that_says_so(tmp_path: Path) -> None:
+def test_an_empty_bucket_builds_a_site_that_says_so(tmp_path: Path, project: Path) -> None:
     bucket, site = str(tmp_path / "bucket"), tmp_path / "site"
-    assert abaculus("run", "--bucket", bucket, "--out", str(site)).startswith("nothing new")
+    assert abaculus("run", "--bucket", bucket, "--out", str(site), cwd=project).startswith("nothing new")
     page = (site / "index.html").read_text()
     assert "o data yet" in page
     assert sql(bucket, "SELECT count(*) AS runs FROM sessions") == [{"runs": 0}]
