@@ -75,7 +75,7 @@ class Figures:
         self.page.series.append(
             Series(
                 self.page.name, self.file, self.first + fence.start, id, html.title(block, published.unit), sql,
-                tuple(self.queries.named[used].sql for used in self.queries.behind(data)), block, published,
+                tuple((used, self.queries.named[used].sql) for used in self.queries.behind(data)), block, published,
                 self.queries.application,
             )
         )  # fmt: skip

@@ -11,7 +11,7 @@ from reports.format import inert
 from reports.macros import version_key
 from reports.published import OTHER, UNKNOWN, Column, Value
 
-__all__ = ["bin_names", "dimension_of", "ends", "labelled", "rank"]
+__all__ = ["BOOLEANS", "bin_names", "dimension_of", "ends", "labelled", "rank"]
 
 VERSION = re.compile(r"\d+(\.\d+)+")
 BOOLEANS = {"true": "yes", "false": "no"}

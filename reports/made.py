@@ -34,7 +34,7 @@ class Page:
 class Series:
     """What a block published, and where: `page` is its name without ending, `sql` all that its numbers come from.
 
-    `queries` are the named queries that it read, each by itself.
+    `queries` are the named queries that it read, each with its SQL.
     """
 
     page: str
@@ -43,7 +43,7 @@ class Series:
     id: str
     title: str
     sql: str
-    queries: tuple[str, ...]
+    queries: tuple[tuple[str, str], ...]
     block: Block
     published: Published
     application: str | None = None

@@ -21,7 +21,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path,
         runs(1, 27, shellName="fish", exitCode=0)
         + runs(28, 30, shellName="fish", exitCode=2)
-        + runs(31, 45, shellName="zsh", exitCode=1),
+        + runs(31, 45, shellName="zsh", exitCode=1)
+        + runs(31, 45, shellName="zsh", exitCode=0)
+        + runs(60, 64, shellName="fish", inCi=True, exitCode=0),
     )
     return path
 
@@ -148,6 +150,16 @@ def queried(where: str, y: str = "people") -> str:
         ((queried(""), queried("").replace("x: shell", "x: os")), False),
         ((queried("", "share(a)").replace("os FROM", "true AS a FROM"), queried(" WHERE exit_code <> 2")), False),
         ((queried(" WHERE exit_code <> 2"), queried("\nWHERE exit_code  <> 2")), False),
+        # Between these lie runs of nobody, and runs of fifteen people.
+        ((queried("", "count"), queried(" WHERE NOT coalesce(ci, false)", "count")), False),
+        ((queried("", "count"), queried(" WHERE NOT (shell = 'zsh' AND exit_code = 0)", "count")), False),
+        (
+            (
+                queried("", "count").replace("x: shell", "x: os"),
+                queried(" WHERE exit_code <> 2", "count").replace("x: shell", "x: os"),
+            ),
+            True,
+        ),
     ],
 )  # fmt: skip
 def test_two_blocks_whose_difference_is_a_few_people_are_warned_of(
