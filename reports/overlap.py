@@ -51,8 +51,14 @@ def overlaps(connection: duckdb.DuckDBPyConnection, all_series: Sequence[Series]
 
 def _alike(one: Series, other: Series) -> bool:
     """Whether their cells can be subtracted: the same measures by columns of the same names and cut."""
+    # Bins and steps are called alike whatever they are of.
+    same_columns = (one.block.x or "").lower() == (other.block.x or "").lower() and one.block.steps == other.block.steps
     same_cells = one.published.dimensions == other.published.dimensions and one.published.grain == other.published.grain
-    return same_cells and any(measure.name in COUNTED and measure in other.block.y for measure in one.block.y)
+    return (
+        same_columns
+        and same_cells
+        and any(measure.name in COUNTED and measure in other.block.y for measure in one.block.y)
+    )
 
 
 def _near(connection: duckdb.DuckDBPyConnection, one: Series, other: Series, minimum: int) -> int:

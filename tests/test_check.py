@@ -172,6 +172,14 @@ def test_two_blocks_whose_difference_is_a_few_people_are_warned_of(
         assert found.stdout.startswith('site/index.md:5: "Shells" and "Shells" (site/b.md:5)')
 
 
+@pytest.mark.parametrize(("second", "warned"), [("b", False), ("a", True)])
+def test_bins_are_compared_where_they_are_of_one_column(run: Run, second: str, warned: bool) -> None:
+    block = "```sql {0}\nSELECT user_id, exit_code * 2 AS {1} FROM sessions WHERE exit_code < {2}\n```\n"
+    block += "```yaml chart\ntype: histogram\ndata: {0}\nx: {1}\n```\n"
+    found = run({"index.md": block.format("p", "a", 3) + block.format("q", second, 2)})
+    assert ("count the same rows under different filters" in found.stdout) == warned, found.stdout
+
+
 def test_a_directory_without_a_site_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setenv("ABACULUS_APPLICATIONS", str(project(tmp_path / "x", {}) / "applications"))
     found = CliRunner().invoke(main, ["check"])

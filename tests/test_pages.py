@@ -15,7 +15,7 @@ import pytest
 
 from ingest import registry
 from ingest.bucket import open_bucket
-from reports import sample, warehouse
+from reports import check, sample, warehouse
 from reports.page import front_matter
 from reports.plugin import build
 from reports.releases import keep
@@ -120,6 +120,14 @@ def test_every_page_builds_strictly(bucket: Path, tmp_path: Path, monkeypatch: p
     # Six people have this engine.
     assert TRUTHS.odd_engine.encode() not in made
     assert not [path for path in out.rglob("*.parquet") if TRUTHS.odd_engine.encode() in path.read_bytes()]
+
+
+def test_nothing_of_our_pages_is_to_be_mended_or_weighed(bucket: Path) -> None:
+    known = registry.load(ROOT / "ingest" / "applications")
+    site = Site(warehouse.fetch(open_bucket(str(bucket)), str(bucket), known), now=END)
+    with site.connection:
+        found = check.check(site, check.project(ROOT), ROOT)
+    assert found.faults + found.warnings == []
 
 
 def test_no_page_of_ours_fails_for_a_tool_that_declares_nothing(tmp_path: Path) -> None:
