@@ -35,12 +35,15 @@ def scan(store: ObjectStore, bucket: str, application: str) -> Known:
         here.update((key, path) for (key, _), path in zip(new, paths, strict=True))
         if not objects:
             return FOUND.empty_table()
+        # The largest first: DuckDB takes all files to be like the first, and what it thinks is the smaller side of the
+        # join, it holds in memory. A dozen small files once made that the table.
+        largest = sorted(objects, key=lambda one: one[1], reverse=True)
         with open_duckdb() as connection:
             connection.register("wanted", pa.table({"session_id": ids}))
             return connection.sql(
                 "SELECT session_id, min(ingestion_time) AS ingestion_time "
                 "FROM read_parquet($1, hive_partitioning = false) SEMI JOIN wanted USING (session_id) GROUP BY ALL",
-                params=[[str(here[key]) for key, _ in objects]],
+                params=[[str(here[key]) for key, _ in largest]],
             ).to_arrow_table()
 
     return known
