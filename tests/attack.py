@@ -12,16 +12,18 @@ import subprocess
 import sys
 import time
 
-__all__ = ["TESTS", "examples"]
+__all__ = ["TESTS", "WHOLE", "examples"]
 
 TESTS = ("test_conceal", "test_publish", "test_filters", "test_shapes", "test_rounding")
 
 
+# A plain run of the tests is kept short; CI, and whoever sets ABACULUS_ALL=1, has all examples.
+WHOLE = bool(os.environ.get("CI") or os.environ.get("ABACULUS_ALL"))
+
+
 def examples(usual: int) -> int:
-    """How many examples a property gets: as many as are usual in CI and with ABACULUS_ALL=1, else a quarter, which
-    keeps a plain run of the tests short; or as many as an attack asks for."""
-    whole = os.environ.get("CI") or os.environ.get("ABACULUS_ALL")
-    return int(os.environ.get("ABACULUS_EXAMPLES", usual if whole else usual // 4))
+    """How many examples a property gets: as many as are usual or, in a plain run, a quarter; or as an attack asks."""
+    return int(os.environ.get("ABACULUS_EXAMPLES", usual if WHOLE else usual // 4))
 
 
 def main() -> None:

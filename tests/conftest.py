@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import sparks
 from tests.hosts import Proxy, function, proxy
@@ -21,6 +22,9 @@ def pytest_configure() -> None:
     compile all tests anew, for some seconds.
     """
     sys.dont_write_bytecode = False
+    # A machine that is busy is no fault of the example that was tried just then.
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("GITHUB_")]:

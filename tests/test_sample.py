@@ -17,10 +17,11 @@ from ingest.registry import load
 from ingest.session import parse
 from ingest.settings import Settings
 from reports.sample import APPLICATION, Truths, releases, sessions
+from tests.attack import WHOLE
 
 END = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BEGIN = END - timedelta(weeks=26)
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2) if WHOLE else (0,)
 REGISTRY = Path(__file__).parent.parent / "ingest" / "applications"
 TRUTHS = Truths()
 USERS = 2_000
