@@ -88,7 +88,8 @@ def _plot(block: Block, published: Published, plot: dict[str, Any] | None) -> st
     return (
         f'<div class="ab-plot" role="img" aria-label="{text(_alternative(block, published))}" '
         f'style="min-height:{int(height)}px">'
-        f'<script type="application/json">{script_json(plot)}</script></div>'
+        # In a template, for instant navigation runs every other script that it finds, whatever its type.
+        f'<template><script type="application/json">{script_json(plot)}</script></template></div>'
         "<noscript><p>The chart needs JavaScript; the table below has the same numbers.</p></noscript>"
     )
 

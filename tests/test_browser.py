@@ -334,3 +334,108 @@ def test_the_link_of_a_block_leads_to_it(visit: Open, cairn: Path) -> None:
         assert len(ids) == len(set(ids))
         for link in opened.page.locator("figcaption a.headerlink").all():
             assert link.get_attribute("href").removeprefix("#") in ids
+
+
+TABS = """
+# Tabs
+
+=== "First"
+
+    ```yaml chart
+    type: bar
+    data: sessions
+    x: shell
+    y: people
+    title: First
+    ```
+
+=== "Second"
+
+    ```yaml chart
+    type: line
+    data: sessions
+    x: start_time
+    y: people
+    color: os
+    grain: week
+    title: Second
+    filter: shell
+    ```
+"""
+
+
+@pytest.fixture(scope="module")
+def instant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Pages with tabs, of a project that has switched instant navigation on."""
+    pages = {"index.md": TABS, "other.md": PAGES["index.md"], "plain.md": PAGES["plain.md"]}
+    directory = project(tmp_path_factory.mktemp("instant") / "project", pages)
+    settings = directory / "mkdocs.yml"
+    features = "theme: {name: material, font: false, features: [navigation.instant, navigation.instant.prefetch]"
+    dark = "{scheme: slate, toggle: {icon: material/weather-sunny, name: Light}}"
+    palette = f"palette: [{{scheme: default, toggle: {{icon: material/weather-night, name: Dark}}}}, {dark}]"
+    text = settings.read_text().replace("theme: {name: material, font: false", f"{features}, {palette}")
+    # Instant navigation takes the pages that the map of the site lists, which needs an address.
+    settings.write_text(f"site_url: https://example.com/\n{text}")
+    made = [
+        run
+        for number, label in enumerate(["bash", "fish", "zsh"])
+        for week in (datetime(2026, 1, 7, tzinfo=UTC), datetime(2026, 1, 14, tzinfo=UTC))
+        for run in runs(number * 20, number * 20 + 11 + number, shellName=label, osName="Linux", start=week)
+    ]
+    fill(directory / "bucket", made)
+    with built(directory, directory / "bucket", directory / "applications", directory / "out") as out:
+        yield out
+
+
+def test_a_chart_in_a_hidden_tab_is_drawn_when_it_is_shown_as_wide_as_the_others(visit: Open, instant: Path) -> None:
+    with served(instant) as root:
+        opened = visit(root, root)
+        plots = opened.page.locator(".ab-plot")
+        plots.first.locator("svg.main-svg").first.wait_for()
+        assert plots.nth(1).locator("svg").count() == 0
+        opened.page.locator(".tabbed-labels label", has_text="Second").click()
+        plots.nth(1).locator("svg.main-svg").first.wait_for()
+        width = opened.page.evaluate("document.querySelector('.tabbed-block:nth-child(2)').clientWidth")
+        assert plots.nth(1).locator("svg.main-svg").first.bounding_box()["width"] == pytest.approx(width, abs=2)
+        opened.behaved()
+
+
+def test_a_chart_is_drawn_anew_for_its_width_and_palette_while_it_is_hidden(visit: Open, instant: Path) -> None:
+    with served(instant) as root:
+        opened = visit(root, root)
+        first = opened.page.locator(".ab-plot").first
+        first.locator("svg.main-svg").first.wait_for()
+        opened.page.locator(".tabbed-labels label", has_text="Second").click()
+        opened.page.locator("label[title='Dark']").click()
+        opened.page.set_viewport_size({"width": 500, "height": 900})
+        opened.page.locator(".tabbed-labels label", has_text="First").click()
+        width = "document.querySelector('.ab-plot').clientWidth"
+        drawn = "document.querySelector('.ab-plot svg.main-svg').clientWidth"
+        opened.page.wait_for_function(f"{width} && Math.abs({drawn} - {width}) < 2")
+        color = "getComputedStyle(document.querySelector('.ab-plot .xtick text')).fill"
+        page = "getComputedStyle(document.body).getPropertyValue('--md-default-fg-color')"
+        opened.page.wait_for_function(f"CSS.supports('color', {page}) && {color} !== 'rgba(0, 0, 0, 0.87)'")
+        opened.behaved()
+
+
+def test_a_page_that_comes_by_instant_navigation_is_as_one_that_was_loaded(visit: Open, instant: Path) -> None:
+    with served(instant) as root:
+        # Pages are known by the addresses in the map of the site: those under which they are served here.
+        map = instant / "sitemap.xml"
+        map.write_text(map.read_text().replace("https://example.com/", root))
+        opened = visit(f"{root}index.html", root)
+        opened.page.evaluate("window.stayed = true")
+        opened.page.wait_for_load_state("networkidle")
+        opened.page.locator(".md-nav--primary a", has_text="Hostile").click()
+        opened.page.locator("h1", has_text="Hostile").wait_for()
+        assert opened.page.evaluate("window.stayed")
+        assert opened.draw() == 7
+        opened.page.locator(".ab-filter select").select_option(label="fish")
+        opened.page.locator(".ab-said", has_text="only fish").wait_for()
+        table = opened.page.locator("figure table").last
+        table.locator("thead button").nth(1).click()
+        assert table.locator("th[aria-sort]").count() == 1
+        opened.page.go_back()
+        opened.page.locator("h1", has_text="Tabs").wait_for()
+        opened.page.locator(".ab-plot svg.main-svg").first.wait_for()
+        opened.behaved()

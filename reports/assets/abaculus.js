@@ -134,18 +134,18 @@
   let turn = Promise.resolve();
   const pause = () => new Promise((done) => setTimeout(done));
   const draw = (element) => {
-    if (element.dataset.drawn) return;
+    if (element.dataset.drawn || !element.clientWidth) return;
     element.dataset.drawn = "yes";
     turn = turn.then(plotly).then(pause, pause).then(() => drawn(element)).then(pause);
   };
 
   const drawn = async (element) => {
-    const source = element.querySelector("script");
-    const figure = JSON.parse(source.textContent);
+    const figure = JSON.parse(element.querySelector("template").content.textContent);
     try {
       const library = await plotly();
       element.figure = figure;
-      await library.newPlot(...arguments_(element), { responsive: true, displayModeBar: false });
+      await library.newPlot(...arguments_(element), { displayModeBar: false });
+      sizes.observe(element);
     } catch (error) {
       const more = element.closest("figure").querySelector("details");
       if (more) more.open = true;
@@ -155,6 +155,14 @@
   };
 
   const plots = () => [...document.querySelectorAll(".ab-plot")];
+
+  // What has no width is in a tab that is not shown: it waits until it is.
+  const repaint = (elements = plots()) => {
+    for (const element of elements)
+      if (element.figure && element.clientWidth) window.Plotly.react(...arguments_(element));
+  };
+  const sizes = new ResizeObserver((entries) => repaint(entries.map(({ target }) => target).filter(
+    ({ clientWidth, _fullLayout }) => clientWidth && Math.abs(clientWidth - _fullLayout.width) > 1)));
 
   // What is in view is drawn at once. What lies below waits for the reader's first move, and is then drawn ahead of it:
   // until somebody reads on, a phone need not load what draws.
@@ -175,11 +183,6 @@
   };
   const MOVES = ["scroll", "wheel", "touchstart", "pointerdown", "keydown"];
   for (const move of MOVES) addEventListener(move, ahead, { passive: true });
-
-  const repaint = () => {
-    for (const element of plots())
-      if (element.figure && window.Plotly) window.Plotly.react(...arguments_(element));
-  };
 
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -350,11 +353,11 @@
   else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 
-  new MutationObserver(repaint).observe(document.body ?? document.documentElement, {
+  new MutationObserver(() => repaint()).observe(document.body ?? document.documentElement, {
     attributes: true, attributeFilter: ["data-md-color-scheme"],
   });
 
-  paper.addEventListener("change", repaint);
+  paper.addEventListener("change", () => repaint());
 
   // What is not drawn yet cannot be waited for: its table is printed.
   let opened = [];
