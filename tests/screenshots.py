@@ -21,14 +21,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 __all__ = ["WIDTHS", "browser", "served", "take"]
 
-WIDTHS = (1440, 390)
+WIDTHS = (1440, 768, 390)
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 # Scrolls through the page, so that every chart comes into view once and is drawn.
 SCROLL = """async () => {
-  for (let y = 0; y < document.body.scrollHeight; y += 400) {
+  for (let y = 0; y < document.body.scrollHeight; y += 600) {
     window.scrollTo(0, y);
     await new Promise((done) => setTimeout(done, 100));
   }
