@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from reports.block import GRAINS
-from reports.cells import Axis, Counted
+from reports.cells import Axis, Counted, conditions
 from reports.conceal import Key, conceal, sums
-from reports.gate import MOST_CELLS, Gate, Held
+from reports.gate import MOST_CELLS, Gate, Held, View, unfolded
 from reports.grains import ENOUGH_SHOWN, over_time
 from reports.labels import labelled
 from reports.measured import intervals, shares
@@ -87,7 +87,10 @@ def _split(
     rank = gate.rank_hidden(every, -2)
     hidden = conceal(people, left_out, counted.persons, totals, gate.minimum, rank)
     shown = cells.keys() - hidden
-    views = [(counted, cells, hidden), *gate.unfolded(every, base.fold, shown)]
+    views: list[View] = [(counted, cells, hidden)]
+    if base.fold and conditions(gate.block.y):
+        whole = Counted(gate.connection, gate.source, every, gate.block.y)
+        views.append(unfolded(whole, {cell.key: cell for cell in whole.cells()}, base.fold, shown))
     values = gate.values(views, totals, every, -2)
     numbers = counted.people_by_last(shown)
     spread = counted.spread() if gate.block.interval and shown else {}
@@ -102,7 +105,7 @@ def _split(
         there = {key[:-1]: replace(cells[key], key=key[:-1]) for key in own_keys}
         if not there:
             continue
-        held = Held(counted, there, of(left_out - outside), of(hidden - outside), set())
+        held = Held(counted, there, of(left_out - outside), of(hidden - outside), set(), (counted, there))
         own = {key[:-1]: given for key, given in values.items() if key[-1] == value}
         (label,) = labelled((value,), [axis])
         rows += sum(cell.rows for cell in there.values())

@@ -24,7 +24,7 @@ from reports.rounding import summed
 from reports.sandbox import QueryError
 from reports.warehouse import quote
 
-__all__ = ["MOST_CELLS", "Gate", "Held"]
+__all__ = ["MOST_CELLS", "Gate", "Held", "View", "unfolded"]
 
 MOST_CELLS = 5_000
 # Into how many bins a heatmap cuts a number.
@@ -40,7 +40,7 @@ View = tuple[Counted, Mapping[Key, Cell], Collection[Key]]
 class Held:
     """Cells, and which of them are not shown: `left_out` for another reason than the gate's, `hidden` all.
 
-    `fold` are the cells that joined an "Other" before these were counted.
+    `fold` are the cells that joined an "Other" before these were counted, and `before` all cells before that.
     """
 
     counted: Counted
@@ -48,6 +48,17 @@ class Held:
     left_out: set[Key]
     hidden: set[Key]
     fold: set[Key]
+    before: tuple[Counted, Mapping[Key, Cell]]
+
+
+def unfolded(counted: Counted, cells: Mapping[Key, Cell], fold: Collection[Key], shown: Collection[Key]) -> View:
+    """Cells before some joined an "Other": a label's total is known, whichever of its cells are shown there.
+
+    `fold` are keys on the first of their axes.
+    """
+    depth = len(next(iter(fold)))
+    joined = {*fold, *((*key[:-1], 0) for key in fold)}
+    return counted, cells, {key for key in cells if key[:depth] in joined or key not in shown}
 
 
 class Gate:
@@ -127,7 +138,9 @@ class Gate:
         shown = held.cells.keys() - held.hidden
         if not shown:
             return self.empty("too few people" if inside else "no data", axes, grain), 0.0
-        views = [(held.counted, held.cells, held.hidden), *self.unfolded(axes, held.fold, shown)]
+        views: list[View] = [(held.counted, held.cells, held.hidden)]
+        if held.fold:
+            views.append(unfolded(*held.before, held.fold, shown))
         values = self.values(views, sums([axis.grain for axis in axes]), axes)
         shares(self.block.y, values, list(held.cells.values()), held.left_out, len(axes))
         people = held.counted.people(shown) if held.hidden else self.people(held.counted)
@@ -175,13 +188,14 @@ class Gate:
                 f"this makes {len(cells) - len(left_out):,} cells; take a coarser grain or a smaller limit",
                 option="grain",
             )
+        before = counted, cells
         hidden = self._hidden(counted, cells, left_out, sums([axis.grain for axis in axes]), axes)
         fold = hidden - left_out if self._folds(axes) else set()
         if fold:
             counted = Counted(self.connection, self.source, axes, self.block.y, fold=fold)
             cells = {cell.key: cell for cell in counted.cells()}
             hidden = self._places(cells, left_out, axes) | {key for key in cells if cells[key].people < self.minimum}
-        return Held(counted, cells, left_out, hidden, fold)
+        return Held(counted, cells, left_out, hidden, fold, before)
 
     def _hidden(
         self,
@@ -224,19 +238,6 @@ class Gate:
         if not axes or axes[-1].labels is None:
             return False
         return len(axes) == 1 or (len(axes) == 2 and (self.block.type in ("area", "share", "bar")))
-
-    def unfolded(self, axes: Sequence[Axis], fold: Collection[Key], shown: Collection[Key]) -> list[View]:
-        """The cells before some joined an "Other": a label's total is known, whichever of its cells are shown there.
-
-        None where nothing was folded. `fold` are keys on the first of the axes.
-        """
-        if not fold:
-            return []
-        counted = Counted(self.connection, self.source, axes, self.block.y)
-        cells = {cell.key: cell for cell in counted.cells()}
-        depth = len(next(iter(fold)))
-        joined = {*fold, *((*key[:-1], 0) for key in fold)}
-        return [(counted, cells, {key for key in cells if key[:depth] in joined or key not in shown})]
 
     def values(
         self,
