@@ -24,12 +24,15 @@ ASIDE = (
 # What a session and a run ask of a bucket: a run lists, reads the table's log, and writes the ledger.
 WRITES_A_SESSION, READS_A_SESSION = 1, 1
 WRITES_A_RUN, READS_A_RUN = 25, 60
-# Free each month, by the stores' own price lists of 2025: writes and listings, reads, gigabytes; then dollars for a
-# million writes, a million reads, and a gigabyte.
+# Free each month, by the stores' own price lists: writes and listings, reads, gigabytes; then dollars for a million
+# writes, a million reads, and a gigabyte: S3's of us-east-1, Google's of a region in the United States, Azure's of the
+# hot tier, LRS, in East US.
+PRICED = "September 2026"
 STORES: Mapping[str, tuple[float, ...]] = {
     "Cloudflare R2": (1_000_000, 10_000_000, 10, 4.5, 0.36, 0.015),
     "Google Cloud Storage": (5_000, 50_000, 5, 5.0, 0.4, 0.02),
     "Amazon S3": (0, 0, 0, 5.0, 0.4, 0.023),
+    "Azure Blob Storage": (0, 0, 0, 5.5, 0.44, 0.018),
 }
 MONTH = 30.4
 
@@ -97,6 +100,6 @@ def _cost(site: Site, runs: list[dict[str, Any]]) -> str:
     return (
         f"## What does it cost?\n\nAt the pace of these runs, a month asks the bucket for about {writes:,.0f} "
         f"writes and {reads:,.0f} reads: one of each for a session that comes alone, and some for each run. "
-        "By the price lists of 2025 that would be\n\n"
+        f"By the price lists as of {PRICED} that would be, without what new accounts are given,\n\n"
         "| store | of the free writes | a month |\n|---|---:|---:|\n" + "".join(rows).rstrip("\n")
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ingest.bucket import open_bucket
 from reports import warehouse
-from reports.bookkeeping import bookkeeping
+from reports.bookkeeping import PRICED, STORES, bookkeeping
 from reports.compact import compact
 from reports.site import Site
 from tests import buckets
@@ -50,6 +50,10 @@ def test_a_month_of_runs_is_weighed_against_what_is_free(tmp_path: Path) -> None
     # One run, as if it were all of a month: 40 sessions and 25 writes of the run's own.
     assert "about 65 writes and 100 reads" in said
     assert "| Cloudflare R2 | 0.0 % | $0.00 |" in said
+    assert f"as of {PRICED}" in said
+    assert [line.split(" | ")[0] for line in said.splitlines() if line.endswith(" |") and "$" in line] == [
+        f"| {store}" for store in STORES
+    ]
 
 
 def test_a_bucket_without_runs_says_so(tmp_path: Path) -> None:
