@@ -22,6 +22,8 @@ def pytest_configure() -> None:
     compile all tests anew, for some seconds.
     """
     sys.dont_write_bytecode = False
+    # A worker's main module has no file. pyspark concludes from that that its own doctests run, and ends the worker.
+    sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
     # A machine that is busy is no fault of the example that was tried just then.
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
