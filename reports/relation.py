@@ -25,5 +25,8 @@ class Relation:
 
 def look(connection: duckdb.DuckDBPyConnection, name: str, sessions: Relation | None = None) -> Relation:
     """A relation that nothing is known of yet."""
-    user_id = sessions.user_id if sessions else describe(connection, "sessions")["user_id"]
-    return Relation(describe(connection, quote(name)), user_id)
+    columns = describe(connection, quote(name))
+    if sessions is None:
+        view = columns if name == "sessions" else describe(connection, "sessions")
+        return Relation(columns, view["user_id"])
+    return Relation(columns, sessions.user_id)
