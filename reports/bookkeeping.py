@@ -23,7 +23,7 @@ ASIDE = (
 )
 # What a session and a run ask of a bucket: a run lists, reads the table's log, and writes the ledger.
 WRITES_A_SESSION, READS_A_SESSION = 1, 1
-WRITES_A_RUN, READS_A_RUN = 25, 60
+WRITES_A_RUN, READS_A_RUN = 28, 79
 # Free each month, by the stores' own price lists: writes and listings, reads, gigabytes; then dollars for a million
 # writes, a million reads, and a gigabyte: S3's of us-east-1, Google's of a region in the United States, Azure's of the
 # hot tier, LRS, in East US.
