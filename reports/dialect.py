@@ -5,31 +5,55 @@ has no short form for (`* EXCLUDE`, GROUP BY ALL, UNION ALL BY NAME, an alias th
 be written out. Values are written as literals that hold no character of theirs: they come from sessions.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import ErrorLevel, exp
+from sqlglot.dialects.spark import Spark
 from sqlglot.errors import SqlglotError
+from sqlglot.generators.spark import SparkGenerator
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
 from reports.sandbox import QueryError
 
-__all__ = ["Macro", "Macros", "changed", "parse", "spark", "value", "written_out"]
+__all__ = ["VIEW", "Macro", "Macros", "changed", "parse", "spark", "value", "written_out"]
 
 Columns = Mapping[str, str]
+
+
+# What is in front of a view's name where it is meant whatever else is called so.
+VIEW = "the view "
+
+
+class _Spark(Spark):
+    """As of today: a subquery may have a WITH of its own, and two may use one name."""
+
+    class Generator(SparkGenerator):
+        EXPRESSIONS_WITHOUT_NESTED_CTES: ClassVar[set[type[exp.Expr]]] = set()
+
+
 Macro = Callable[..., exp.Expr]
 Macros = Mapping[str, Macro]
 
 
 def parse(sql: str) -> exp.Expr:
-    """DuckDB's SQL as a tree. Raises `QueryError` where the translator does not know what DuckDB does."""
+    """DuckDB's SQL as a tree, in which `memory.main.sessions` is `"the view sessions"`.
+
+    Raises `QueryError` where the translator does not know what DuckDB does.
+    """
     try:
-        return sqlglot.parse_one(sql, read="duckdb")
+        tree = sqlglot.parse_one(sql, read="duckdb")
     except SqlglotError as error:
         raise QueryError(f"Spark cannot be asked this: {_first(error)}; say it in plainer SQL") from None
+    for table in tree.find_all(exp.Table):
+        if table.db == "main":
+            alias = exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True))
+            table.replace(exp.Table(this=exp.to_identifier(f"{VIEW}{table.name}", quoted=True), alias=alias))
+    return tree
 
 
 def spark(
@@ -44,6 +68,10 @@ def spark(
     `columns` are those of each relation that it reads, with their DuckDB types, by lower-case name; `called` what Spark
     calls that relation. `values` are its parameters. Raises `QueryError` for what has no counterpart in Spark.
     """
+    for join in tree.find_all(exp.Join):
+        if join.args.get("method") == "ASOF":
+            line = next((one.meta["line"] - 1 for one in join.find_all(exp.Identifier) if "line" in one.meta), 0)
+            raise QueryError("ASOF JOIN has no counterpart in Spark; rank the rows with row_number()", (line, None))
     tree = changed(tree.copy(), lambda node: _bound(node, values or {}))
     if macros:
         tree = changed(tree, lambda node: written_out(node, macros))
@@ -59,6 +87,7 @@ def spark(
             _by_position(union)
         for select in tree.find_all(exp.Select):
             _grouped(select)
+            _in_full(select)
         tree = changed(tree, lambda node: _ordered(node) if isinstance(node, exp.Select) else node)
         tree = changed(tree, _other_words)
         for table in tree.find_all(exp.Table):
@@ -66,7 +95,7 @@ def spark(
                 # By its own name it may still be meant: its columns are.
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(table.alias_or_name, quoted=True)))
                 table.set("this", exp.to_identifier(called[name], quoted=True))
-        return tree.sql("spark", unsupported_level=ErrorLevel.RAISE)
+        return tree.sql(_Spark, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise QueryError(f"Spark cannot be asked this: {_first(error)}; say it in plainer SQL") from None
 
@@ -166,6 +195,14 @@ def _other_words(node: exp.Expr) -> exp.Expr:
             typed=False,
             safe=True,
         )
+    if isinstance(node, exp.UnixToTime) and node.this.is_type(*exp.DataType.TEMPORAL_TYPES):
+        # To the nearest, which DuckDB gives.
+        half = exp.paren(exp.Add(this=_micros(node.this), expression=exp.Literal.number(500)))
+        return exp.IntDiv(this=half, expression=exp.Literal.number(1000))
+    if isinstance(node, exp.Split) and node.expression.is_string:
+        return _function("split", node.this, exp.Literal.string(re.escape(node.expression.name)))
+    if isinstance(node, exp.Sum) and node.this.is_type("boolean"):
+        return exp.Sum(this=exp.Cast(this=node.this, to=exp.DataType.build("INT")))
     if isinstance(node, exp.IntDiv) and not (_whole(node.this) and _whole(node.expression)):
         return exp.Div(this=node.this, expression=node.expression, typed=False, safe=True)
     if isinstance(node, exp.Cast) and node.to.this in exp.DataType.INTEGER_TYPES and _real(node.this):
@@ -222,6 +259,15 @@ def _matched(text: Any, pattern: Any) -> exp.Expr:
         exp.Literal.string(f"^(?:{pattern.name})$") if pattern.is_string else _function("concat", "^(?:", pattern, ")$")
     )
     return exp.RegexpLike(this=text, expression=whole)
+
+
+def _in_full(select: exp.Select) -> None:
+    """ORDER BY ALL: by each column, from the first."""
+    order = select.args.get("order")
+    if order is None or len(order.expressions) != 1 or order.expressions[0].this.name.upper() != "ALL":
+        return
+    by = [exp.Ordered(this=exp.Literal.number(at), nulls_first=False) for at in range(1, len(select.expressions) + 1)]
+    order.set("expressions", by)
 
 
 def _grouped(select: exp.Select) -> None:

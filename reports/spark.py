@@ -7,20 +7,23 @@ and not one row in them: it checks report SQL and says of which types a result i
 
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, ParseException, PySparkException, UnsupportedOperationException
+from pyspark.sql.connect.client.retries import DefaultPolicy
 from pyspark.sql.connect.functions import min as least
 from pyspark.sql.connect.session import SparkSession
 from sqlglot import exp
 
 from reports import table
-from reports.dialect import parse, spark
+from reports.dialect import VIEW, parse, spark
 from reports.engine import EngineError
 from reports.known import FOUND
 from reports.sandbox import QueryError
@@ -29,11 +32,13 @@ from reports.spark_macros import Release, spark_macros
 __all__ = ["Cluster", "Connection"]
 
 REMOTE = "SPARK_REMOTE"
+PORT = 15002
 # How the cluster calls the bucket, where that is not how we call it: s3a://… for Apache Spark.
 BUCKET = "SPARK_BUCKET"
 MAKES = re.compile(r"\s*CREATE TEMP (VIEW|TABLE) (\"(?:[^\"]|\"\")+\"|\w+) AS\s", re.IGNORECASE)
 DROPS = re.compile(r"\s*DROP (?:VIEW|TABLE) (\"(?:[^\"]|\"\")+\"|\w+)", re.IGNORECASE)
-READS = re.compile(r"\s*\(*\s*(SELECT|WITH|FROM)\b", re.IGNORECASE)
+# Whatever else is run is taken for a question, comments in front of it or not.
+COMMANDS = re.compile(r"\s*(CREATE|DROP|DESCRIBE|INSERT|SET)\b", re.IGNORECASE)
 ANSWER = "the cluster's answer"
 
 
@@ -49,11 +54,18 @@ class Cluster:
             )
         self.bucket = os.environ.get(BUCKET) or bucket
         self.tables: dict[str, pa.Schema] = {}
+        where = urlsplit(remote)
         try:
+            # Spark's client would go on asking for ten minutes where nobody is.
+            with socket.create_connection((where.hostname or "", where.port or PORT), timeout=10):
+                pass
             self.session = SparkSession.builder.remote(remote).create()
+            self.session.client.set_retry_policies([DefaultPolicy(max_retries=8, max_backoff=5_000)])
             self.session.conf.set("spark.sql.session.timeZone", "UTC")
         except Exception as error:
-            raise EngineError(f"no Spark Connect server answers at {REMOTE}: {_first(error)}") from None
+            # Without the rest of the address, which may hold a token.
+            at = f"{where.hostname}:{where.port or PORT}"
+            raise EngineError(f"no Spark Connect server answers at {at} ({REMOTE}): {_first(error)}") from None
 
     def read(self, application: str, handle: DeltaTable) -> None:
         """Makes this version of a table known to the cluster. Raises `EngineError`."""
@@ -92,12 +104,14 @@ class Cluster:
         """The columns of each table that there is."""
         return dict(self.tables)
 
-    def connect(self, local: duckdb.DuckDBPyConnection, views: Mapping[str, Sequence[str]]) -> "Connection":
-        """A connection whose people's views are made of these SELECTs, on the cluster.
+    def connect(
+        self, local: duckdb.DuckDBPyConnection, views: Mapping[str, Sequence[str]], *, private: bool
+    ) -> "Connection":
+        """A connection whose people's views are made of these SELECTs, on the cluster. Its end is the session's.
 
-        `local` has the same views without rows.
+        `local` has the same views without rows. What the cluster says of a value in them is repeated to a private one.
         """
-        connection = Connection(local, self.session, {})
+        connection = Connection(local, self.session, {}, private=private, whole=True)
         for name, selects in views.items():
             connection.unite(name, selects, self.stored())
         return connection
@@ -106,8 +120,16 @@ class Cluster:
 class Connection:
     """What the reports use of a DuckDB connection, over both."""
 
-    def __init__(self, local: duckdb.DuckDBPyConnection, session: SparkSession, there: Mapping[str, str]) -> None:
-        self.local, self.session = local, session
+    def __init__(
+        self,
+        local: duckdb.DuckDBPyConnection,
+        session: SparkSession,
+        there: Mapping[str, str],
+        *,
+        private: bool,
+        whole: bool = False,
+    ) -> None:
+        self.local, self.session, self.private, self.whole = local, session, private, whole
         # Lower-case name of a relation -> what the cluster calls it, for people's rows and for what was sent there.
         self.there, self.sent = dict(there), dict[str, str]()
         self.kept: dict[str, Any] = {}
@@ -127,15 +149,18 @@ class Connection:
         for name in list(self.kept):
             self._let_go(name)
         self.local.close()
+        if self.whole:
+            with suppress(Exception):  # a server that is gone has ended it, too
+                self.session.stop()
 
     def cursor(self) -> "Connection":
         """A connection with temporary views of its own."""
-        return Connection(self.local.cursor(), self.session, self.there)
+        return Connection(self.local.cursor(), self.session, self.there, private=self.private)
 
     def execute(self, sql: str, parameters: Any = None) -> "Connection":
         """As DuckDB's: what reads people's rows is run on the cluster. Raises `QueryError` and `duckdb.Error`."""
         makes = MAKES.match(sql)
-        if makes or READS.match(sql):
+        if makes or not COMMANDS.match(sql):
             query = sql[makes.end() :] if makes else sql
             tree = parse(query)
             if self._is_there(tree):
@@ -164,7 +189,7 @@ class Connection:
             f"`{one}`" if one.lower() in there else f"{_missing(kind)} AS `{one}`" for one, kind in columns.items()
         ]
         united.selectExpr(*wanted).createOrReplaceTempView(name)
-        self.there[name] = name
+        self.there[name] = self.there[f"{VIEW}{name}"] = name
 
     def _here(self, sql: str, parameters: Any) -> None:
         if parameters is None:
@@ -176,7 +201,8 @@ class Connection:
         return bool(_tables(tree) & self.there.keys())
 
     def _columns(self, name: str) -> dict[str, str]:
-        found = self.local.execute(f'DESCRIBE "{name}"').fetchall()
+        relation = f"memory.main.{name.removeprefix(VIEW)}" if name.startswith(VIEW) else f'"{_quoted(name)}"'
+        found = self.local.execute(f"DESCRIBE {relation}").fetchall()
         return {column: kind for column, kind, *_ in found}
 
     def _rows(self, tree: exp.Expr, parameters: Any) -> Any:
@@ -201,7 +227,7 @@ class Connection:
         ).fetchall()
 
     def _make(self, name: str, tree: exp.Expr, parameters: Any, *, keep: bool) -> None:
-        with _told():
+        with _told(self.private):
             # Sail's plans contradict themselves over a truth value that cannot be null.
             rows = self._rows(tree, parameters).selectExpr(
                 *(
@@ -221,7 +247,7 @@ class Connection:
         """Runs the query there, and leaves the answer here, of the types that DuckDB's would have."""
         self._here(f"DESCRIBE {sql}", parameters)
         columns = [(name, kind) for name, kind, *_ in self.local.fetchall()]
-        with _told():
+        with _told(self.private):
             answer: pa.Table = self._rows(tree, parameters).toArrow()
         answer = answer.rename_columns([f"c{at}" for at in range(answer.num_columns)])
         self.local.register(ANSWER, answer)
@@ -269,9 +295,15 @@ def _first(error: Exception) -> str:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What the cluster refuses, as a mistake of the query."""
+def _told(private: bool) -> Iterator[None]:
+    """What the cluster refuses, as a mistake of the query.
+
+    An error that a row caused does not repeat what was in it: the log of a public build is public.
+    """
     try:
         yield
     except PySparkException as error:
-        raise QueryError(f"Spark cannot run this: {_first(error)}") from None
+        if private or isinstance(error, AnalysisException | ParseException | UnsupportedOperationException):
+            raise QueryError(f"Spark cannot run this: {_first(error)}") from None
+        kind = error.getCondition() or type(error).__name__
+        raise QueryError(f"Spark could not run this ({kind}); see why with abaculus sql --engine spark") from None

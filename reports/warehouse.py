@@ -136,7 +136,7 @@ def connect(snapshot: Snapshot, *, private: bool = False, until: datetime | None
         for id, stored in snapshot.cluster.stored().items()
     ]
     # It does all that DuckDB's does here.
-    return cast("duckdb.DuckDBPyConnection", snapshot.cluster.connect(connection, _selects(there)))
+    return cast("duckdb.DuckDBPyConnection", snapshot.cluster.connect(connection, _selects(there), private=private))
 
 
 def _parquet(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[str, pa.Schema]:

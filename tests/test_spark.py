@@ -1,0 +1,293 @@
+"""The engine spark: the same numbers and the same promises as DuckDB's, on Sail and on Apache Spark."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from ingest import registry
+from ingest.bucket import open_bucket
+from ingest.registry import Application
+from reports import check, sample, warehouse
+from reports.cli import main
+from reports.duck import open_duckdb
+from reports.engine import ENGINES
+from reports.known import scan
+from reports.published import Published
+from reports.releases import keep
+from reports.site import Page, Site
+from reports.spark import Cluster
+from reports.table import load
+from tests import buckets, sparks
+from tests.sites import APPLICATION, NOW, fill, project, runs
+
+ROOT = Path(__file__).resolve().parent.parent
+END = datetime(2026, 7, 15, 12, tzinfo=UTC)
+SERVERS = {"sail": sparks.sail, "apache": sparks.apache}
+BOTH = [pytest.param("sail", marks=pytest.mark.spark), pytest.param("apache", marks=pytest.mark.jvm)]
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def remote(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_REMOTE", url)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Application]:
+    return registry.load(ROOT / "ingest" / "applications")
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory, known: dict[str, Application]) -> str:
+    """Sessions as the demo makes them, and when their versions were released."""
+    path = tmp_path_factory.mktemp("spark") / "bucket"
+    fill(path, sample.sessions(4_000, users=500, seed=7, end=END), known)
+    times = sample.releases(END)
+    dates = [{"version": version, "released": f"{time:%Y-%m-%dT%H:%M:%SZ}"} for version, time in times]
+    keep(open_bucket(str(path)), sample.APPLICATION, dates)
+    return f"file://{path}"
+
+
+class Kept(Site):
+    """A site that remembers the series of its pages."""
+
+    def page(self, *given: Any, **named: Any) -> Page:
+        page = super().page(*given, **named)
+        self.series.update({(one.page, one.id): one.published for one in page.series})
+        return page
+
+
+def published(bucket: str, known: Mapping[str, Application], engine: str) -> dict[tuple[str, str], Published]:
+    """All series of the shipped pages, which have no mistake."""
+    made = Kept(warehouse.fetch(open_bucket(bucket), bucket, known, engine), now=END)
+    made.series: dict[tuple[str, str], Published] = {}
+    with made.connection:
+        found = check.check(made, check.project(ROOT), ROOT)
+    assert [str(fault) for fault in found.faults] == []
+    return made.series
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are, but for the last digits: sums of fractions are added in another order."""
+    if isinstance(one, list) and isinstance(other, list):
+        return all(map(same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
+
+
+def test_every_page_publishes_the_same_numbers_on_both_engines(
+    remote: str, bucket: str, known: dict[str, Application]
+) -> None:
+    here, there = (published(bucket, known, engine) for engine in ENGINES)
+    assert here.keys() == there.keys() and len(here) > 100
+    for place, one in here.items():
+        other = there[place]
+        assert (one.columns, one.people, one.withheld, one.empty) == (
+            other.columns, other.people, other.withheld, other.empty,
+        ), place  # fmt: skip
+        assert len(one.rows) == len(other.rows), place
+        for row, their in zip(one.rows, other.rows, strict=True):
+            assert all(same(a, b) for a, b in zip(row, their, strict=True)), (place, row, their)
+
+
+QUERIES = [query.strip() for query in (ROOT / "tests" / "spark.sql").read_text().split(";")]
+
+
+@pytest.fixture(scope="module")
+def connections(remote: str, bucket: str, known: dict[str, Application]) -> Iterator[list[Any]]:
+    snapshots = [warehouse.fetch(open_bucket(bucket), bucket, known, engine) for engine in ("duckdb", "spark")]
+    made = [warehouse.connect(snapshot, private=True) for snapshot in snapshots]
+    yield made
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_means_the_same(query: str, connections: list[Any]) -> None:
+    rows = [connection.execute(query).fetchall() for connection in connections]
+    assert rows[0]
+    assert len(rows[0]) == len(rows[1])
+    for one, other in zip(*rows, strict=True):
+        assert all(same(a, b) for a, b in zip(one, other, strict=True)), (one, other)
+
+
+VERSIONS = [
+    "1",
+    "1.2",
+    "01.2.3",
+    "1.2.3-rc.1",
+    "1.2.3-rc.10",
+    "1.2.3-alpha",
+    "1.2.3-0",
+    "1.2.3-00.x7.7x",
+    "1.2.3+build",
+    "1.2.3-a-b.9+c",
+    "10.0.0",
+    "1.2.3-20260101123000",
+    "1.2.3-1234567890123456",
+]
+
+
+def test_versions_have_the_same_key(connections: list[Any]) -> None:
+    listed = ", ".join(f"'{version}'" for version in VERSIONS)
+    query = f"SELECT DISTINCT v, version_key(v) AS k FROM (SELECT unnest([{listed}]) AS v, os FROM sessions) ORDER BY v"
+    here, there = (connection.execute(query).fetchall() for connection in connections)
+    assert len(here) == len(VERSIONS)
+    assert here == there
+
+
+HOSTILE = [
+    "'; DROP TABLE x; --",
+    "\\",
+    "\\'",
+    "$labels0",
+    ":labels0",
+    "a`b",
+    '"',
+    "{{ x }}",
+    "\u202e",
+    "emoji 🐚",
+    "%s",
+    "",
+]
+
+
+def test_what_sessions_say_is_never_read_as_sql(remote: str, tmp_path: Path) -> None:
+    known = buckets.registry(APPLICATION)
+    for number, text in enumerate(HOSTILE):
+        fill(tmp_path, runs(100 * number, 100 * number + 11, shellName=text), known)
+    bucket = f"file://{tmp_path}"
+    page = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\nlimit: 30\nname: shells\n```\n"
+    rows = []
+    for engine in ("duckdb", "spark"):
+        made = Site(warehouse.fetch(open_bucket(bucket), bucket, known, engine), now=NOW)
+        with made.connection:
+            done = made.page(page, file="p.md", source=page, name="p", root="./")
+        assert made.faults == []
+        rows.append(done.named["shells"].rows)
+    assert rows[0] == rows[1]
+    assert sum(number for _, number in rows[0]) == 12 * len(HOSTILE)
+
+
+@pytest.mark.spark
+def test_compaction_keeps_its_promises_with_sessions_looked_up_on_a_cluster(tmp_path: Path) -> None:
+    with sparks.sail(tmp_path) as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "tests.on_spark",
+             "tests/test_compact.py", "tests/test_exactly_once.py"],
+            cwd=ROOT, env={**os.environ, "SPARK_REMOTE": url}, capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
+
+
+def test_both_engines_find_the_same_sessions_in_a_table(remote: str, bucket: str) -> None:
+    handle = load(bucket, sample.APPLICATION)
+    assert handle is not None
+    files = f"{bucket.removeprefix('file://')}/tables/cairn/**/*.parquet"
+    with open_duckdb() as connection:
+        stored = connection.execute("SELECT session_id FROM read_parquet($1) LIMIT 50", [files]).fetchall()
+    ids = pa.chunked_array([pa.array([*(one for (one,) in stored), "00000000-0000-4000-8000-000000000000"])])
+    here = scan(open_bucket(bucket), bucket, sample.APPLICATION)(handle, ids)
+    there = Cluster(bucket).known(handle, ids)
+    assert here.num_rows == 50
+    assert here.sort_by("session_id").equals(there.sort_by("session_id"))
+
+
+def test_both_compact_one_table_in_turns(
+    remote: str, tmp_path: Path, known: dict[str, Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ABACULUS_APPLICATIONS", str(ROOT / "ingest" / "applications"))
+    sessions = list(sample.sessions(50, users=5, end=END))
+    bucket = f"file://{tmp_path}"
+    for number, engine in enumerate(ENGINES * 2):
+        # Each brings some that the other has stored before.
+        buckets.batch(open_bucket(bucket), *sessions[number * 10 : number * 10 + 20], known=known, ingested=END)
+        done = CliRunner().invoke(main, ["compact", "--bucket", bucket, "--engine", engine])
+        assert done.exit_code == 0, done.output
+    for engine in ENGINES:
+        query = "SELECT count(*) AS n, count(DISTINCT session_id) AS ids FROM sessions"
+        asked = CliRunner().invoke(main, ["sql", "--bucket", bucket, "--json", "--engine", engine, query])
+        assert json.loads(asked.stdout) == [{"n": 50, "ids": 50}]
+
+
+PAGE = """# Late
+
+```sql pairs
+SELECT a.user_id, a.start_time FROM sessions AS a
+ASOF JOIN events AS b ON a.user_id = b.user_id AND a.start_time >= b.time
+```
+
+```yaml chart
+type: line
+data: pairs
+x: start_time
+y: people
+```
+"""
+
+
+def test_check_names_the_place_of_what_spark_cannot_do(
+    remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = project(tmp_path, {"index.md": PAGE})
+    fill(tmp_path / "data" / "bucket", runs(1, 12))
+    monkeypatch.chdir(here)
+    arguments = ["check", "--bucket", f"file://{tmp_path}/data/bucket", "--engine"]
+    assert CliRunner().invoke(main, [*arguments, "duckdb"]).exit_code == 0
+    done = CliRunner().invoke(main, [*arguments, "spark"])
+    assert done.exit_code == 1
+    assert "site/index.md:5:1: ASOF JOIN has no counterpart in Spark" in done.stdout
+
+
+def test_a_cluster_that_cannot_see_the_bucket_says_so(
+    remote: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_BUCKET", "file:///nowhere")
+    done = CliRunner().invoke(main, ["sql", "--bucket", bucket, "--engine", "spark", "SELECT 1"])
+    assert done.exit_code == 1
+    assert "the cluster cannot read file:///nowhere/tables/cairn" in done.stderr
+    assert "SPARK_BUCKET" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("remote_url", "said"),
+    [
+        ("", "set SPARK_REMOTE=sc://host:port"),
+        ("sc://127.0.0.1:1/;token=secret", "no Spark Connect server answers at 127.0.0.1:1 (SPARK_REMOTE)"),
+    ],
+)
+def test_without_a_cluster_the_command_says_what_to_set(
+    remote_url: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", remote_url)
+    for command in (["compact"], ["sql", "SELECT 1"]):
+        done = CliRunner().invoke(main, [*command, "--bucket", f"file://{tmp_path}", "--engine", "spark"])
+        assert done.exit_code == 1
+        assert said in " ".join(done.stderr.split())
+        assert "secret" not in done.stderr
+
+
+def test_who_stays_with_duckdb_loads_nothing_of_spark() -> None:
+    code = "import sys, reports.cli, reports.warehouse, reports.job; print([m for m in sys.modules if 'spark' in m])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_engine_that_there_is_not_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ABACULUS_ENGINE", "sparrow")
+    done = CliRunner().invoke(main, ["sql", "--bucket", f"file://{tmp_path}", "SELECT 1"])
+    assert done.exit_code == 1
+    assert "ABACULUS_ENGINE is one of duckdb, spark, not 'sparrow'" in done.stderr
