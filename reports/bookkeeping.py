@@ -68,8 +68,8 @@ def _received(runs: list[dict[str, Any]]) -> str:
 
 def _size(site: Site) -> str:
     rows = []
-    for id, files in sorted(site.snapshot.files.items()):
-        size = sum(path.stat().st_size for path in files)
+    for id, files in sorted(site.snapshot.sizes.items()):
+        size = sum(files)
         count = site.connection.execute("SELECT count(*) FROM sessions WHERE application = $1", [id]).fetchall()[0][0]
         each = f"{size / count:,.0f} bytes" if count else NOTHING
         rows.append(
@@ -88,7 +88,7 @@ def _cost(site: Site, runs: list[dict[str, Any]]) -> str:
     sessions, times = _sum(runs, "sessions") / months, len(runs) / months
     writes = sessions * WRITES_A_SESSION + times * WRITES_A_RUN
     reads = sessions * READS_A_SESSION + times * READS_A_RUN
-    gigabytes = sum(path.stat().st_size for files in site.snapshot.files.values() for path in files) / 1e9
+    gigabytes = sum(sum(files) for files in site.snapshot.sizes.values()) / 1e9
     rows = []
     for name, (free_writes, free_reads, free_space, *prices) in STORES.items():
         asked = zip(

@@ -17,8 +17,8 @@ import click
 from ingest import registry
 from ingest.bucket import BucketError, open_bucket
 from reports import author, operate, workflow
-from reports.engine import EngineError, chosen
-from reports.job import run_build, run_compact, tell
+from reports.engine import EngineError
+from reports.job import engine_of, run_build, run_compact, tell
 from reports.telemetry import current, telemetry
 from reports.terminal import bucket_option, engine_option, fail, load_registry, progress, say
 
@@ -131,7 +131,7 @@ def sql(bucket: str, engine: str | None, application: str | None, form: str | No
         loaded = {application: loaded[application]}
     try:
         with progress("Asking"):
-            answer = ask.ask(open_bucket(bucket), bucket, loaded, query, chosen(engine))
+            answer = ask.ask(open_bucket(bucket), bucket, loaded, query, engine_of(engine))
     except ask.AskError as error:
         fail(str(error))
     if form is None:

@@ -13,7 +13,7 @@ from reports.ledger import Entry
 from reports.telemetry import current
 from reports.terminal import fail, load_registry, progress, say
 
-__all__ = ["in_workflow", "minimum_users", "run_build", "run_compact", "tell"]
+__all__ = ["engine_of", "in_workflow", "minimum_users", "run_build", "run_compact", "tell"]
 
 
 def in_workflow() -> bool:
@@ -32,12 +32,23 @@ def minimum_users() -> int:
         return MINIMUM_USERS
 
 
+def engine_of(given: str | None) -> str:
+    """What counts: as the command says, else as mkdocs.yml of this directory does, else as the environment does."""
+    from reports.check import ProjectError, project
+    from reports.engine import chosen
+
+    try:
+        return chosen(given, project(Path()).engine)
+    except ProjectError:
+        return chosen(given)
+
+
 def run_compact(
     bucket: str, applications: Collection[str] = (), since: date | None = None, engine: str | None = None
 ) -> Entry:
     """One compaction run with its progress; ends with exit code 1 on what a maintainer can mend."""
     from reports.compact import compact
-    from reports.engine import chosen, cluster
+    from reports.engine import cluster
     from reports.table import Overtaken, TableError
 
     loaded = load_registry()
@@ -45,7 +56,7 @@ def run_compact(
         fail(f"no application {unknown[0]!r} in the registry; there are {', '.join(loaded)}")
     try:
         with progress("Compacting") as told, current().span("Compact"):
-            there = cluster(chosen(engine), bucket)
+            there = cluster(engine_of(engine), bucket)
             known = None if there is None else there.known
             return compact(
                 open_bucket(bucket), bucket, loaded, applications=applications, since=since, progress=told, known=known

@@ -65,7 +65,7 @@ class Site:
     def sample(self) -> list[str]:
         """Names of applications that have data and whose sessions are generated."""
         registry = self.snapshot.registry
-        return [registry[id].name for id, files in self.snapshot.files.items() if files and registry[id].sample]
+        return [registry[id].name for id, files in self.snapshot.sizes.items() if files and registry[id].sample]
 
     def page(self, markdown: str, *, file: str, source: str, name: str, root: str, row: Row | None = None) -> Page:
         """Runs a page's blocks. Faults are collected, not raised, so that a build shows all of them.

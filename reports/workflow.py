@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from ingest.bucket import open_bucket
-from reports.job import in_workflow, minimum_users, run_build, run_compact, tell
+from reports.job import engine_of, in_workflow, minimum_users, run_build, run_compact, tell
 from reports.ledger import Entry
-from reports.terminal import bucket_option, fail, load_registry, progress
+from reports.terminal import bucket_option, engine_option, fail, load_registry, progress
 
 __all__ = ["COMMANDS"]
 
@@ -30,6 +30,7 @@ def _day(context: click.Context, option: click.Parameter, given: str) -> date | 
 
 @click.command()
 @bucket_option
+@engine_option
 @click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Where the site goes.")
 @click.option("--applications", default="", metavar="IDS", callback=_ids,
               help="Bring in sessions of these only, separated by commas; the site shows all.")  # fmt: skip
@@ -39,11 +40,18 @@ def _day(context: click.Context, option: click.Parameter, given: str) -> date | 
               help="rebuild: try again what was set aside, and recount the tables, first.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Change nothing in the bucket: say what waits, and build what is there.")
 def run(
-    bucket: str, out: Path | None, applications: tuple[str, ...], since: date | None, mode: str, dry_run: bool
+    bucket: str,
+    engine: str | None,
+    out: Path | None,
+    applications: tuple[str, ...],
+    since: date | None,
+    mode: str,
+    dry_run: bool,
 ) -> None:
     """Compact, then build: what the workflow runs. Appends to $GITHUB_STEP_SUMMARY what came of it."""
     from reports import warehouse
 
+    engine = engine_of(engine)
     notes: list[str] = []
     entry: Entry | None = None
     site: Path | None = None
@@ -54,13 +62,14 @@ def run(
         else:
             if mode == "rebuild":
                 notes += _again(bucket)
-            # The build reads all of every file, so they come whole, and not first the columns that compaction asks for.
-            warehouse.fetch(open_bucket(bucket), bucket, load_registry())
-            entry = run_compact(bucket, applications, since)
+            if engine == "duckdb":
+                # The build reads all of every file: they come whole, and not first the columns of compaction.
+                warehouse.fetch(open_bucket(bucket), bucket, load_registry())
+            entry = run_compact(bucket, applications, since, engine)
             tell(entry)
         if mode == "rebuild":
             _recount(bucket)
-        site = run_build(bucket, out)
+        site = run_build(bucket, out, engine)
         click.echo(f"site: {site}")
     except SystemExit:
         notes.append("**This run failed.** The log of its step says where and why; the site that is published stays.")
@@ -68,7 +77,7 @@ def run(
     finally:
         if place := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(place).open("a", encoding="utf-8") as file:
-                file.write(_summary(bucket, entry, site, notes))
+                file.write(_summary(bucket, engine, entry, site, notes))
 
 
 def _again(bucket: str) -> list[str]:
@@ -101,7 +110,7 @@ def _waiting(bucket: str) -> list[str]:
     return [f"Sessions of {', '.join(map(cell, found))} wait." if found else "No session waits."]
 
 
-def _summary(bucket: str, entry: Entry | None, site: Path | None, notes: list[str]) -> str:
+def _summary(bucket: str, engine: str, entry: Entry | None, site: Path | None, notes: list[str]) -> str:
     from reports import summary, warehouse
     from reports.plugin import STAMP
 
@@ -111,7 +120,7 @@ def _summary(bucket: str, entry: Entry | None, site: Path | None, notes: list[st
     store = open_bucket(bucket)
     if site is not None:
         stamp = json.loads((site / STAMP).read_text())
-        last = summary.newest(warehouse.fetch(store, bucket, load_registry()), minimum)
+        last = summary.newest(warehouse.fetch(store, bucket, load_registry(), engine), minimum)
     aside = (
         summary.reasons(store, entry.run)
         if entry and any(one.quarantined for one in entry.applications.values())

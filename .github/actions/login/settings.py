@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 # Variables that the steps to come read under the same name.
-PASSED = ("ABACULUS_BUCKET", "AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT_NAME")
-SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY")
+PASSED = (
+    "ABACULUS_BUCKET", "AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT_NAME",
+    "ABACULUS_ENGINE", "SPARK_BUCKET",
+)  # fmt: skip
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "SPARK_REMOTE")
 GOOGLE = "GOOGLE_SERVICE_ACCOUNT_KEY"
 # What a bucket needs: each row a way to log in, of which one must be whole.
 NEEDS = {
