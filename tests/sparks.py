@@ -74,7 +74,8 @@ def apache(directory: Path) -> Iterator[str]:
         "spark.local.dir": str(directory / "local"),
         "spark.sql.warehouse.dir": str(directory / "warehouse"),
     }
-    command = [java, "-Xmx2g", "-XX:TieredStopAtLevel=1", *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED.split())]
+    opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED.split()]
+    command = [java, "-Xmx2g", "-XX:TieredStopAtLevel=1", *opened]
     command += [f"-D{name}={value}" for name, value in settings.items()]
     command += ["-cp", _classpath(maven, directory), "org.apache.spark.sql.connect.service.SparkConnectServer"]
     with running(command, directory, lambda: _connect(port)):
