@@ -141,7 +141,11 @@ class Counted:
         return self.connection.execute(sql, self.labels if parameters is None else parameters).fetchall()
 
     def cells(self) -> list[Cell]:
-        """Every cell."""
+        """Every cell, in the order of their keys.
+
+        What is held back depends on it where several choices are as good. It must be the same in each build: two that
+        hold back different cells would together tell both.
+        """
         wanted = [condition for _, condition in conditions(self.measures)]
         depth, values = len(self.keys), 2 * len(self.measures)
         tails: dict[Key, Iterator[Any]] = {}
@@ -156,7 +160,7 @@ class Counted:
                     for measure, (value, number) in zip(self.measures, _pairs(rest[:values]), strict=True)
                 )
                 made.append(Cell(key, rows, people, measured, _pairs(rest[values:])))
-        return made
+        return sorted(made, key=lambda cell: [(part is None, 0 if part is None else part) for part in cell.key])
 
     def persons(self, keys: Collection[Key], condition: str = "true") -> dict[Key, set[int]]:
         """Who stands in these cells, of which each has few people."""

@@ -78,15 +78,24 @@ def value(column: Column, given: Value) -> str:
     return f"{given:,}" if isinstance(given, int) else _number(given)
 
 
-def between(column: Column, low: float | None, high: float | None) -> str:
-    """A bin from `low` up to `high`; without one of them it has no end there."""
+def between(column: Column, low: float | None, high: float | None, *, exact: bool = False) -> str:
+    """A bin from `low` up to `high`; without one of them it has no end there. `exact` has all digits of both."""
+    said = _exactly if exact else value
     if low is None:
-        return f"under {value(column, high)}"
+        return f"under {said(column, high)}"
     if high is None:
-        return f"{value(column, low)} or more"
+        return f"{said(column, low)} or more"
     if column.kind == "number" and low == int(low) and high == low + 1:
         return f"{int(low):,}"
-    return f"{value(column, low)} to {value(column, high)}"
+    return f"{said(column, low)} to {said(column, high)}"
+
+
+def _exactly(column: Column, given: Value) -> str:
+    if not isinstance(given, int | float):
+        return value(column, given)
+    if column.kind == "share":
+        return f"{given * 100:.15g} %"
+    return f"{given:.15g} ms" if column.kind == "milliseconds" else f"{given:,.15g}"
 
 
 def _number(given: float) -> str:

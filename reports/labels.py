@@ -28,7 +28,7 @@ def labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
     made: list[Value] = []
     for part, axis in zip(key, axes, strict=True):
         if axis.edges is not None:
-            made.append(format.between(axis.column, *ends(axis, part)))
+            made.append(bin_names(axis)[part])
         elif axis.labels is None:
             made.append(part)
         else:
@@ -38,8 +38,12 @@ def labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
 
 
 def bin_names(axis: Axis) -> list[str]:
-    """What the bins of an axis are called, in order."""
-    return [format.between(axis.column, *ends(axis, number)) for number in range(len(axis.edges or ()) + 1)]
+    """What the bins of an axis are called, in order; no two alike, for they are found again by these names."""
+    bins = [ends(axis, number) for number in range(len(axis.edges or ()) + 1)]
+    names = [format.between(axis.column, *one) for one in bins]
+    if len(set(names)) < len(names):
+        names = [format.between(axis.column, *one, exact=True) for one in bins]
+    return names
 
 
 def ends(axis: Axis, number: int) -> tuple[float | None, float | None]:

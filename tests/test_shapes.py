@@ -63,6 +63,17 @@ def test_a_histogram_counts_every_value_once_in_bins_of_enough_people(connection
     assert (marks["p50"], marks["p95"]) == (pytest.approx(cuts[9]), pytest.approx(cuts[18]))
 
 
+def test_bins_whose_edges_look_alike_when_rounded_keep_their_own_counts(connection: duckdb.DuckDBPyConnection) -> None:
+    values = [7.5 + (number % 20) * 0.00005 for number in range(400)]
+    fill(connection, [{"user_id": number, "duration_ms": value} for number, value in enumerate(values)])
+    shown = ask(connection, HISTOGRAM)
+    begins = [row[0] for row in shown.rows[1:]]
+    assert len(set(begins)) == len(begins) > 5
+    assert sum(row[2] for row in shown.rows) == 400  # type: ignore[misc]
+    for row in shown.rows:
+        assert row[2] == sum(in_bin(row, value) for value in values)
+
+
 def test_whole_numbers_have_whole_bins(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, [{"user_id": n, "exit_code": n % 5} for n in range(200)])
     shown = ask(connection, "type: histogram\ndata: sessions\nx: exit_code\ny: people")
