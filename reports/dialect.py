@@ -201,6 +201,8 @@ def _other_words(node: exp.Expr) -> exp.Expr:
         return exp.IntDiv(this=half, expression=exp.Literal.number(1000))
     if isinstance(node, exp.Split) and node.expression.is_string:
         return _function("split", node.this, exp.Literal.string(re.escape(node.expression.name)))
+    if isinstance(node, exp.Sub) and node.this.is_type("date") and node.expression.is_type("date"):
+        return _function("datediff", node.this, node.expression)
     if isinstance(node, exp.Sum) and node.this.is_type("boolean"):
         return exp.Sum(this=exp.Cast(this=node.this, to=exp.DataType.build("INT")))
     if isinstance(node, exp.IntDiv) and not (_whole(node.this) and _whole(node.expression)):

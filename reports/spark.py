@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ DROPS = re.compile(r"\s*DROP (?:VIEW|TABLE) (\"(?:[^\"]|\"\")+\"|\w+)", re.IGNOR
 # Whatever else is run is taken for a question, comments in front of it or not.
 COMMANDS = re.compile(r"\s*(CREATE|DROP|DESCRIBE|INSERT|SET)\b", re.IGNORECASE)
 ANSWER = "the cluster's answer"
+_NUMBERS = count()
 
 
 class Cluster:
@@ -54,6 +56,7 @@ class Cluster:
             )
         self.bucket = os.environ.get(BUCKET) or bucket
         self.tables: dict[str, pa.Schema] = {}
+        self.called: dict[str, str] = {}
         where = urlsplit(remote)
         try:
             # Spark's client would go on asking for ten minutes where nobody is.
@@ -71,7 +74,8 @@ class Cluster:
         """Makes this version of a table known to the cluster. Raises `EngineError`."""
         self.tables[application] = pa.schema(handle.schema().to_arrow())
         with self._reading(application):
-            self._rows(application, handle).createOrReplaceTempView(application)
+            called = self.called[application] = _new_name()
+            self._rows(application, handle).createOrReplaceTempView(called)
 
     def known(self, handle: DeltaTable, ids: pa.ChunkedArray) -> pa.Table:
         """Which of these sessions this version of a table has: see `reports.known`. Only these ids travel."""
@@ -113,7 +117,7 @@ class Cluster:
         """
         connection = Connection(local, self.session, {}, private=private, whole=True)
         for name, selects in views.items():
-            connection.unite(name, selects, self.stored())
+            connection.unite(name, selects, self.tables, self.called)
         return connection
 
 
@@ -175,21 +179,23 @@ class Connection:
             self._let_go(_plain(drops[1]))
         return self
 
-    def unite(self, name: str, selects: Sequence[str], stored: Mapping[str, pa.Schema]) -> None:
+    def unite(
+        self, name: str, selects: Sequence[str], stored: Mapping[str, pa.Schema], called: Mapping[str, str]
+    ) -> None:
         """Makes a view of several SELECTs, with the columns that the local one of this name has."""
         columns = self._columns(name)
         united = None
         for select in selects:
             named = {id.lower(): dict.fromkeys(of.names, "VARCHAR") for id, of in stored.items()}
-            rows = self.session.sql(spark(parse(select), named, {id.lower(): id for id in stored}))
+            rows = self.session.sql(spark(parse(select), named, called))
             united = rows if united is None else united.unionByName(rows, allowMissingColumns=True)
         assert united is not None
         there = {one.lower() for one in united.columns}
         wanted = [
             f"`{one}`" if one.lower() in there else f"{_missing(kind)} AS `{one}`" for one, kind in columns.items()
         ]
-        united.selectExpr(*wanted).createOrReplaceTempView(name)
-        self.there[name] = self.there[f"{VIEW}{name}"] = name
+        self.there[name] = self.there[f"{VIEW}{name}"] = _new_name()
+        united.selectExpr(*wanted).createOrReplaceTempView(self.there[name])
 
     def _here(self, sql: str, parameters: Any) -> None:
         if parameters is None:
@@ -239,7 +245,7 @@ class Connection:
                 with suppress(Exception):  # to keep it spares work, and not every server can
                     rows = rows.persist()
                     self.kept[name.lower()] = rows
-            called = f"{name.lower()} {id(self)}"
+            called = _new_name()
             rows.createOrReplaceTempView(called)
         self.there[name.lower()] = called
 
@@ -258,7 +264,7 @@ class Connection:
         """Takes a relation that is not people's to the cluster."""
         if name in self.sent:
             return
-        called = f"{name} {id(self)}"
+        called = _new_name()
         rows = self.local.sql(f'SELECT * FROM "{_quoted(name)}"').to_arrow_table()
         self.session.createDataFrame(rows).createOrReplaceTempView(called)
         self.sent[name] = called
@@ -269,6 +275,11 @@ class Connection:
         if (rows := self.kept.pop(name.lower(), None)) is not None:
             with suppress(Exception):
                 rows.unpersist()
+
+
+def _new_name() -> str:
+    """What the cluster can call a view: names of ours have spaces, and those of applications hyphens."""
+    return f"abaculus_{next(_NUMBERS)}"
 
 
 def _tables(tree: exp.Expr) -> set[str]:
