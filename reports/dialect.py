@@ -201,6 +201,15 @@ def _other_words(node: exp.Expr) -> exp.Expr:
         return exp.IntDiv(this=half, expression=exp.Literal.number(1000))
     if isinstance(node, exp.Split) and node.expression.is_string:
         return _function("split", node.this, exp.Literal.string(re.escape(node.expression.name)))
+    if isinstance(node, exp.DateDiff):
+        # DuckDB counts how often the unit begins between two times, and not how often it fits.
+        unit = exp.var(node.args["unit"].name if node.args.get("unit") else "DAY")
+        if unit.name.upper() == "DAY":
+            return _function(
+                "datediff", *(exp.Cast(this=one, to=exp.DataType.build("DATE")) for one in (node.this, node.expression))
+            )
+        ends = (exp.TimestampTrunc(this=one, unit=unit.copy()) for one in (node.expression, node.this))
+        return _function("timestampdiff", unit, *ends)
     if isinstance(node, exp.Sub) and node.this.is_type("date") and node.expression.is_type("date"):
         return _function("datediff", node.this, node.expression)
     if isinstance(node, exp.Sum) and node.this.is_type("boolean"):

@@ -57,7 +57,8 @@ SELECT isfinite(duration_ms) AS f, count(*) FROM sessions GROUP BY ALL;
 WITH few AS (SELECT user_id, count(*) AS n FROM sessions GROUP BY user_id)
 SELECT least(n, 5) AS runs, count(*) FROM few GROUP BY ALL ORDER BY ALL;
 
-SELECT date_diff('day', min(start_time), max(start_time)), count(DISTINCT start_time::DATE),
+SELECT date_diff('day', min(start_time), max(start_time)), date_diff('hour', min(start_time), max(start_time)),
+    date_diff('week', min(start_time), max(start_time)), date_diff('month', min(start_time), max(start_time)), count(DISTINCT start_time::DATE),
     max(start_time + INTERVAL 1 DAY), max(start_time::DATE - DATE '2026-01-01')
 FROM sessions;
 
