@@ -41,8 +41,15 @@ def templates(page: str) -> list[tuple[str, ...]]:
 
 
 def only(page: str, value: str) -> str:
-    (found,) = re.findall(rf'data-value="{value}"[^>]*>(.*?)</template>', page, re.DOTALL)
-    return str(found)
+    """What stands in the template of a value, which may have templates of its own."""
+    start = re.search(rf'<template[^>]*data-value="{value}"[^>]*>', page)
+    assert start is not None
+    depth = 1
+    for mark in re.compile("<(/?)template").finditer(page, start.end()):
+        depth += -1 if mark[1] else 1
+        if depth == 0:
+            return page[start.end() : mark.start()]
+    raise AssertionError("a template is not closed")
 
 
 def test_a_block_has_a_template_for_each_value_of_its_filter(site: Site) -> None:
