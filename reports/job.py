@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from contextlib import closing, nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -57,10 +58,17 @@ def run_compact(
     try:
         with progress("Compacting") as told, current().span("Compact"):
             there = cluster(engine_of(engine), bucket)
-            known = None if there is None else there.known
-            return compact(
-                open_bucket(bucket), bucket, loaded, applications=applications, since=since, progress=told, known=known
-            )
+            with nullcontext() if there is None else closing(there):
+                known = None if there is None else there.known
+                return compact(
+                    open_bucket(bucket),
+                    bucket,
+                    loaded,
+                    applications=applications,
+                    since=since,
+                    progress=told,
+                    known=known,
+                )
     except (TableError, Overtaken) as error:
         fail(str(error))
 

@@ -8,7 +8,7 @@ and not one row in them: it checks report SQL and says of which types a result i
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Any
@@ -104,6 +104,11 @@ class Cluster:
                 f"if it calls the bucket otherwise, say how in {BUCKET}"
             ) from None
 
+    def close(self) -> None:
+        """Ends the session, and with it all that was made in it."""
+        with suppress(Exception):  # a server that is gone has ended it, too
+            self.session.stop()
+
     def stored(self) -> dict[str, pa.Schema]:
         """The columns of each table that there is."""
         return dict(self.tables)
@@ -115,7 +120,7 @@ class Cluster:
 
         `local` has the same views without rows. What the cluster says of a value in them is repeated to a private one.
         """
-        connection = Connection(local, self.session, {}, private=private, whole=True)
+        connection = Connection(local, self.session, {}, private=private, end=self.close)
         for name, selects in views.items():
             connection.unite(name, selects, self.tables, self.called)
         return connection
@@ -131,9 +136,9 @@ class Connection:
         there: Mapping[str, str],
         *,
         private: bool,
-        whole: bool = False,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
-        self.local, self.session, self.private, self.whole = local, session, private, whole
+        self.local, self.session, self.private, self.end = local, session, private, end
         # Lower-case name of a relation -> what the cluster calls it, for people's rows and for what was sent there.
         self.there, self.sent = dict(there), dict[str, str]()
         self.kept: dict[str, Any] = {}
@@ -153,9 +158,7 @@ class Connection:
         for name in list(self.kept):
             self._let_go(name)
         self.local.close()
-        if self.whole:
-            with suppress(Exception):  # a server that is gone has ended it, too
-                self.session.stop()
+        self.end()
 
     def cursor(self) -> "Connection":
         """A connection with temporary views of its own."""
@@ -184,18 +187,16 @@ class Connection:
     ) -> None:
         """Makes a view of several SELECTs, with the columns that the local one of this name has."""
         columns = self._columns(name)
+        named = {id.lower(): dict.fromkeys(of.names, "VARCHAR") for id, of in stored.items()}
         united = None
         for select in selects:
-            named = {id.lower(): dict.fromkeys(of.names, "VARCHAR") for id, of in stored.items()}
             rows = self.session.sql(spark(parse(select), named, called))
-            united = rows if united is None else united.unionByName(rows, allowMissingColumns=True)
+            there = {one.name.lower(): one.dataType for one in rows.schema}
+            rows = rows.selectExpr(*(_aligned(f"`{one}`", one, kind, there) for one, kind in columns.items()))
+            united = rows if united is None else united.union(rows)
         assert united is not None
-        there = {one.lower() for one in united.columns}
-        wanted = [
-            f"`{one}`" if one.lower() in there else f"{_missing(kind)} AS `{one}`" for one, kind in columns.items()
-        ]
         self.there[name] = self.there[f"{VIEW}{name}"] = _new_name()
-        united.selectExpr(*wanted).createOrReplaceTempView(self.there[name])
+        united.createOrReplaceTempView(self.there[name])
 
     def _here(self, sql: str, parameters: Any) -> None:
         if parameters is None:
@@ -296,9 +297,20 @@ def _quoted(name: str) -> str:
     return name.replace('"', '""')
 
 
-def _missing(kind: str) -> str:
-    """A value of this type, which is null, in Spark's SQL."""
-    return spark(parse(f"SELECT NULL::{kind}"), {}, {}).removeprefix("SELECT ").partition(" AS `")[0]
+def _aligned(place: str, name: str, kind: str, there: Mapping[str, Any]) -> str:
+    """A column as all applications have it, in Spark's SQL: with the members of each, and null where there is none."""
+    type = exp.DataType.build(kind, dialect="duckdb") if kind.startswith("STRUCT(") else None
+    found = there.get(name.lower())
+    if found is None:
+        cast = spark(parse(f"SELECT NULL::{kind}"), {}, {}).removeprefix("SELECT ").partition(" AS `")[0]
+        return f"{cast} AS `{name}`"
+    if type is None:
+        return f"{place} AS `{name}`"
+    inside = {one.name.lower(): one.dataType for one in found}
+    members = (
+        _aligned(f"{place}.`{one.name}`", one.name, one.args["kind"].sql("duckdb"), inside) for one in type.expressions
+    )
+    return f"struct({', '.join(members)}) AS `{name}`"
 
 
 def _first(error: Exception) -> str:

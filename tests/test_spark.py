@@ -220,6 +220,54 @@ def test_both_compact_one_table_in_turns(
         assert json.loads(asked.stdout) == [{"n": 50, "ids": 50}]
 
 
+TWO = """
+SELECT application, count(*), count(os), count(DISTINCT user_id) FROM sessions GROUP BY ALL ORDER BY ALL;
+SELECT application, session.os, session.application_version AS v, type, count(*) FROM events GROUP BY ALL ORDER BY ALL;
+SELECT application, count(*), sum(duration_ms) FROM spans GROUP BY ALL ORDER BY ALL;
+SELECT count(depth), count(colour), sum(depth) FROM sessions;
+SELECT session.depth AS d, count(*) FROM events GROUP BY ALL ORDER BY ALL
+"""
+OTHER = """
+id = "other-tool"
+name = "Other"
+
+[attributes.depth]
+type = "integer"
+why = "How deep?"
+
+[attributes.colour]
+type = "string"
+values = ["red"]
+why = "Which colour?"
+
+[events.Closed]
+why = "Is it used?"
+
+[events.Closed.attributes.hard]
+type = "boolean"
+why = "Was it forced?"
+"""
+
+
+def test_applications_with_other_attributes_are_united(remote: str, tmp_path: Path) -> None:
+    known = buckets.registry(APPLICATION, OTHER, OTHER.replace("other-tool", "silent"))
+    fill(tmp_path, runs(1, 12, shellName="fish"), known)
+    when = "2026-03-16T10:00:00Z"
+    others = [
+        buckets.session(900 + number, user=number, applicationId="other-tool", start=NOW,
+                        attributes={"depth": number}, events=[{"type": "Closed", "time": when}])
+        for number in range(5)
+    ]  # fmt: skip
+    fill(tmp_path, others, known)
+    bucket = f"file://{tmp_path}"
+    answers = []
+    for engine in ENGINES:
+        with warehouse.connect(warehouse.fetch(open_bucket(bucket), bucket, known, engine), private=True) as made:
+            answers.append([made.execute(query).fetchall() for query in TWO.split(";")])
+    assert answers[0] == answers[1]
+    assert answers[0][0][1][:2] == ("other-tool", 5)
+
+
 PAGE = """# Late
 
 ```sql pairs
