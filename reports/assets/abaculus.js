@@ -164,13 +164,14 @@
   const sizes = new ResizeObserver((entries) => repaint(entries.map(({ target }) => target).filter(
     ({ clientWidth, _fullLayout }) => clientWidth && Math.abs(clientWidth - _fullLayout.width) > 1)));
 
-  // What is in view is drawn at once. What lies below waits for the reader's first move, and is then drawn ahead of it:
-  // until somebody reads on, a phone need not load what draws.
-  const watch = (rootMargin) => new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)), { rootMargin },
+  // What is in view by half is drawn at once. What lies below waits for the reader's first move, and is then drawn ahead of
+  // it: until somebody reads on, a phone need not load what draws.
+  const watch = (rootMargin, threshold) => new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
+    { rootMargin, threshold },
   );
   const waiting = new Set();
-  let eye = watch("0px");
+  let eye = watch("0px", 0.5);
   const seen = {
     observe: (plot) => { waiting.add(plot); eye.observe(plot); },
     unobserve: (plot) => { waiting.delete(plot); eye.unobserve(plot); },
@@ -178,10 +179,10 @@
   const ahead = () => {
     for (const move of MOVES) removeEventListener(move, ahead);
     eye.disconnect();
-    eye = watch("600px");
+    eye = watch("600px", 0);
     waiting.forEach((plot) => eye.observe(plot));
   };
-  const MOVES = ["scroll", "wheel", "touchstart", "pointerdown", "keydown"];
+  const MOVES = ["scroll", "wheel", "touchstart", "pointerdown", "pointermove", "keydown"];
   for (const move of MOVES) addEventListener(move, ahead, { passive: true });
 
   const element = (name, attributes = {}, ...children) => {
