@@ -300,6 +300,20 @@ def test_that_a_release_loads_faster_is_found_again(read: Read) -> None:
     assert float(quick["times_as_long"]) == pytest.approx(TRUTHS.loading_ratio, abs=0.12)
 
 
+def forty(released: datetime, number: int, order: list[str]) -> float:
+    """Days until 40 % of runs are of a release or a newer one; NaN where it was not reached in twelve weeks."""
+    before, low = 0.0, 0.0
+    for week in range(12):
+        first = released + timedelta(weeks=week)
+        runs = [s for s in sessions() if first <= start(s) < first + timedelta(weeks=1)]
+        if runs:
+            day, share = week * 7 + 3.5, sum(order.index(s["applicationVersion"]) >= number for s in runs) / len(runs)
+            if low < 0.4 <= share:
+                return before + (0.4 - low) / (share - low) * (day - before)
+            before, low = day, share
+    return float("nan")
+
+
 def test_releases_reach_forty_percent_within_a_month_since_they_install_themselves(read: Read, said: Said) -> None:
     released = dict(sample.releases(END, TRUTHS))
     order = list(released)
@@ -307,21 +321,16 @@ def test_releases_reach_forty_percent_within_a_month_since_they_install_themselv
     automated = END - timedelta(weeks=TRUTHS.weeks - TRUTHS.automated_week)
     old_enough = [version for version in rows if released[version] <= END - timedelta(days=28)]
     by_themselves = [version for version in old_enough if released[version] >= automated]
-    quick = [version for version in old_enough if 0 < float(rows[version]["40 % of runs"] or 0) <= 31]
+    # By hand, from the share of each week's runs that were on it or on what is newer, drawn from middle to middle.
+    expected = {version: forty(released[version], order.index(version), order) for version in old_enough}
+    assert {version: float(rows[version]["40 % of runs"] or "nan") for version in old_enough} == {
+        version: pytest.approx(days, abs=0.5, nan_ok=True) for version, days in expected.items()
+    }
+    quick = [version for version in old_enough if expected[version] <= 31]
     assert 2 <= len(by_themselves) < len(old_enough)
-    # What is newer counts for it: the one before them is reached with the first of them, four weeks later.
-    assert quick in (by_themselves, [order[order.index(by_themselves[0]) - 1], *by_themselves])
-    for version in old_enough:
-        days = rows[version]["40 % of runs"]
-        if days:
-            # The same by hand: in the seven days before that day fewer runs were on it, in the seven after it more.
-            middle = released[version] + timedelta(days=float(days))
-            shares = []
-            for first in (middle - timedelta(days=7), middle):
-                near = [s for s in sessions() if first <= start(s) < first + timedelta(days=7)]
-                on_it = sum(order.index(s["applicationVersion"]) >= order.index(version) for s in near)
-                shares.append(on_it / len(near))
-            assert shares[0] - 0.05 < 0.4 < shares[1] + 0.05
+    assert set(by_themselves) <= set(quick) < set(old_enough)
+    # Of those before them only the last can be as quick: what is newer counts for it.
+    assert set(quick) - set(by_themselves) <= {order[order.index(by_themselves[0]) - 1]}
     assert f"Since {quick[0]}, every release has reached over 40 % of all runs within a month" in said("versions")
 
 
