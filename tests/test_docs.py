@@ -1,5 +1,6 @@
 """The documentation runs: "Get started" is walked as it stands, and the registry reference says all there is."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -91,3 +92,12 @@ def test_the_registry_reference_has_every_key(wrong: str) -> None:
 def test_the_registry_reference_has_every_type_and_every_role_of_events() -> None:
     page = (SITE / "registry.md").read_text()
     assert [one for one in (*registry.TYPES, *registry.EVENT_ROLES) if f"`{one}`" not in page] == []
+
+
+def test_every_column_of_every_table_has_a_header() -> None:
+    """A screen reader says the header before the cell."""
+    for path in [SITE.parent / "README.md", *sorted(SITE.rglob("*.md"))]:
+        lines = path.read_text().splitlines()
+        for head, rule in itertools.pairwise(lines):
+            if re.fullmatch(r"\|(:?-+:?\|)+", rule):
+                assert all(cell.strip() for cell in head.strip("|").split("|")), f"{path.name}: {head}"
