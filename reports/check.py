@@ -105,6 +105,7 @@ def check(site: Site, pages: Project, shown: Path) -> Checked:
         path.relative_to(pages.docs).as_posix(): path.read_bytes().decode("utf-8-sig")
         for path in sorted(pages.docs.rglob("*.md"))
     }
+    site.want(sources.values())
     done: dict[str, Page] = {}
     linked: dict[str, links.Linked] = {}
 

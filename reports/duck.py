@@ -1,12 +1,15 @@
 """DuckDB, set up alike for everybody."""
 
+import atexit
 import os
+import secrets
+from pathlib import Path
 
 import duckdb
 
 from reports.mirror import directory
 
-__all__ = ["open_duckdb"]
+__all__ = ["attach", "open_duckdb"]
 
 
 def open_duckdb() -> duckdb.DuckDBPyConnection:
@@ -24,3 +27,19 @@ def open_duckdb() -> duckdb.DuckDBPyConnection:
         spill = ""
     connection.execute("SET temp_directory = $1", [spill])
     return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """A database for tables that memory may not hold. It is gone with the connection, and nobody else can open it."""
+    spill = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]
+    if not spill:
+        connection.execute(f"ATTACH ':memory:' AS {name} (COMPRESS)")
+        return
+    path = Path(f"{spill}-{secrets.token_hex(8)}.db")
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"ATTACH '{quoted}' AS {name} (RECOVERY_MODE no_wal_writes)")
+    try:
+        # What is open stays readable; a process that is killed leaves nothing behind.
+        path.unlink()
+    except PermissionError:  # Windows
+        atexit.register(path.unlink, missing_ok=True)

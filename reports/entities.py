@@ -14,9 +14,9 @@ import duckdb
 
 from reports import format, text
 from reports.columns import find
-from reports.page import Fault, fences, front_matter, key_line, names
+from reports.page import Fault, fences, front_matter, key_line, names, words
 from reports.published import OTHER, UNKNOWN, Published
-from reports.queries import Queries, Row, near, words
+from reports.queries import Queries, Row, near
 from reports.sandbox import QueryError, explain
 from reports.warehouse import describe
 

@@ -15,10 +15,10 @@ from reports.cells import statement
 from reports.expect import fails
 from reports.fit import misfits
 from reports.made import Page, Series
-from reports.page import Fault, Fence
+from reports.page import Fault, Fence, words
 from reports.page_filter import PageFilter
 from reports.published import Published
-from reports.queries import Queries, words
+from reports.queries import Queries
 from reports.sandbox import QueryError, check, explain
 from reports.shared import Shared
 from reports.warehouse import VIEWS, quote

@@ -9,9 +9,9 @@ from reports import format, html, text
 from reports.block import BlockError
 from reports.figures import Figures
 from reports.made import Page
-from reports.page import Fault, Fence, body_line, fences, front_matter, key_line, names, replace
+from reports.page import Fault, Fence, body_line, fences, front_matter, key_line, names, replace, words
 from reports.page_filter import PageFilter
-from reports.queries import Queries, words
+from reports.queries import Queries
 from reports.sandbox import QueryError
 from reports.shared import Shared
 

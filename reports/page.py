@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Fault", "Fence", "body_line", "fences", "front_matter", "key_line", "names", "prose", "replace"]
+__all__ = ["Fault", "Fence", "body_line", "fences", "front_matter", "key_line", "names", "prose", "replace", "words"]
 
 OPENING = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)\s*")
 # What can hold an indented block: an admonition, a tab, a list item, a definition, a footnote.
@@ -146,6 +146,11 @@ def names(fence: Fence) -> set[str]:
     """What a fence is called where others read it, in small letters: a query, or a chart with a name."""
     named = re.search(r"^name:\s*[\"']?(\w+)", fence.content, re.MULTILINE) if fence.kind == "chart" else None
     return {name.lower() for name in (fence.name, named[1] if named else "") if name}
+
+
+def words(text: str) -> set[str]:
+    """Every word of a text, in small letters: which names it may mean."""
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def replace(text: str, pieces: list[tuple[Fence, str]]) -> str:

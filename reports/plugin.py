@@ -109,6 +109,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
     def add_made(self, files: Files, config: MkDocsConfig) -> None:
         """Adds the pages that templates make, beside them; a template's own address lists them."""
         sources = {file.src_uri: file.content_string for file in files.documentation_pages()}
+        self.site.want(sources.values())
 
         def run(path: str) -> Page:
             file = files.src_uris[path]

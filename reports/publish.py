@@ -8,7 +8,7 @@ people.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 
 import duckdb
@@ -26,7 +26,7 @@ from reports.sandbox import QueryError
 from reports.shapes import SHAPES
 from reports.warehouse import VIEWS, quote
 
-__all__ = ["publish"]
+__all__ = ["columns_of", "publish"]
 
 # Of what is not people's.
 MOST_ROWS = 1_000
@@ -41,10 +41,12 @@ def publish(
     now: datetime,
     rounding: bool = False,
     relation: Relation | None = None,
+    source: str | None = None,
 ) -> Published:
     """Aggregates the relation that `block.data` names; `unit` says what its rows are, "" if not people's.
 
-    `relation` is what earlier blocks over the same rows, under the same rules, have found out of it.
+    `relation` is what earlier blocks over the same rows, under the same rules, have found out of it; `source` is
+    SQL of these rows that is quick to read again and again, where there is such.
     Raises `QueryError` when the block does not fit the relation.
     """
     relation = relation or look(connection, block.data)
@@ -58,7 +60,7 @@ def publish(
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the column of a view as it is')
     step = minimum_users if rounding else 0
     gate = Gate(connection, block, relation, unit, minimum_users, now, step)
-    with _read_once(connection, block, columns) as gate.source:
+    with nullcontext(source) if source else _read_once(connection, block, columns) as gate.source:
         made = filtered(gate, SHAPES.get(block.type, aggregate)(gate))
     return rounded(made, step) if step else made
 
@@ -70,9 +72,7 @@ def _read_once(connection: duckdb.DuckDBPyConnection, block: Block, columns: Map
     if connection.execute(sql, [block.data.lower()]).fetchall() == [(0,)]:
         yield quote(block.data)
         return
-    named = [block.x, block.color, *block.more, *block.filter, *(column for _, column in block.steps)]
-    named += [measure.column for measure in block.y]
-    wanted = {name.lower() for name in named if name} | {"user_id"}
+    wanted = columns_of(block)
     selected = ", ".join(quote(name) for name in columns if name.lower() in wanted)
     # No query can be called so.
     connection.execute(f'CREATE TEMP TABLE "its rows" AS SELECT {selected} FROM {quote(block.data)}')
@@ -80,6 +80,13 @@ def _read_once(connection: duckdb.DuckDBPyConnection, block: Block, columns: Map
         yield '"its rows"'
     finally:
         connection.execute('DROP TABLE "its rows"')
+
+
+def columns_of(block: Block) -> set[str]:
+    """The columns that a block of people's rows reads, in small letters."""
+    named = [block.x, block.color, *block.more, *block.filter, *(column for _, column in block.steps)]
+    named += [measure.column for measure in block.y]
+    return {name.lower() for name in named if name} | {"user_id"}
 
 
 # What is not people's (releases, the pipeline) is shown as it is.

@@ -2,18 +2,21 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from reports.block import Block
+from reports.loaded import Loaded
+from reports.page import words
 from reports.published import Column, Published
 from reports.sandbox import QueryError, check, explain
 from reports.warehouse import VIEWS, describe, literal, quote
 
-__all__ = ["Queries", "Row", "identifiers", "near", "words"]
+__all__ = ["Queries", "Row", "identifiers", "near"]
 
 # So many columns of a query are kept in memory.
 NARROW = 12
@@ -43,23 +46,24 @@ class Row:
 class Queries:
     """The relations of one page, by lower-case name, on a cursor of its own: its views are temporary.
 
-    `application` narrows the views to one application; `row` becomes the table `page`.
+    `application` narrows the views to one application; `row` becomes the table `page`; `loaded` is what was
+    read of the views before.
     """
 
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, application: str | None = None, row: Row | None = None
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        application: str | None = None,
+        row: Row | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
-        self.cursor, self.application, self.row = cursor, application, row
+        self.cursor, self.application, self.row, self.loaded = cursor, application, row, loaded
         self.named: dict[str, _Query] = {}
         self.tables: dict[str, Published] = {}
         if application is not None:
             for view in VIEWS:
                 if view != "pipeline":
-                    self.cursor.execute(
-                        f"CREATE TEMP VIEW {view} AS SELECT * FROM memory.main.{view} "
-                        f"WHERE application = {literal(application)}"
-                    )
-
+                    self._narrow(view, application)
         if row is not None:
             # Bound, never written into SQL: whoever sends sessions chose the words.
             given = {f"c{number}": value for number, value in enumerate(row.values or (None,) * len(row.columns))}
@@ -87,10 +91,38 @@ class Queries:
             self.cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
             if len(describe(self.cursor, quote(name))) <= NARROW:
                 self.cursor.execute(f"DROP VIEW {quote(name)}")
-                self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS {sql}")
+                with self._reading(sql):
+                    self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS {sql}")
         except duckdb.Error as error:
             raise explain(error, sql, values=False) from None
         self.named[name] = _Query(sql, unit)
+
+    def _narrow(self, view: str, application: str) -> None:
+        self.cursor.execute(
+            f"CREATE OR REPLACE TEMP VIEW {view} AS SELECT * FROM memory.main.{view} "
+            f"WHERE application = {literal(application)}"
+        )
+
+    @contextmanager
+    def _reading(self, sql: str) -> Iterator[None]:
+        """Puts what is loaded in the place of the views that a query reads."""
+        views = self.loaded.read_by(sql) if self.loaded else []
+        for view in views:
+            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS FROM {self.rows(view)}")
+        try:
+            yield
+        finally:
+            for view in views:
+                if self.application is None:
+                    self.cursor.execute(f"DROP VIEW temp.{view}")
+                else:
+                    self._narrow(view, self.application)
+
+    def rows(self, data: str, columns: Collection[str] = ()) -> str | None:
+        """SQL of a view's rows with these columns, if they are loaded."""
+        if self.loaded is None or not VIEWS.get(data):
+            return None
+        return self.loaded.relation(data, self.application, columns)
 
     def publish(self, given: str, published: Published, block: Block | None = None) -> None:
         """The published cells of a named chart become a table, of time only the periods that are over.
@@ -153,11 +185,6 @@ def near(name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(name.lower(), names, 1)
     return f'did you mean "{close[0]}"?' if close else f"there are {', '.join(names)}"
-
-
-def words(text: str) -> set[str]:
-    """Every word of a text, in small letters: which names it may mean."""
-    return set(re.findall(r"\w+", text.lower()))
 
 
 def _identifier(name: str) -> str:

@@ -15,7 +15,7 @@ import duckdb
 
 from reports.macros import BY_PERSON, MACROS
 
-__all__ = ["QueryError", "check", "explain", "parse"]
+__all__ = ["QueryError", "check", "explain", "parse", "walk"]
 
 # Longer or deeper SQL takes DuckDB's parser off its stack, and this process with it.
 LONGEST = 10_000
@@ -94,7 +94,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
     not allowed.
     """
     tree = parse(connection, sql)
-    nodes = list(_walk(tree))
+    nodes = list(walk(tree))
     parts = [(_lower(entry["key"]), entry) for node in nodes for entry in node.get("cte_map", {}).get("map", ())]
     names = {name for name, _ in parts}
     for name in sorted(names & relations.keys()):
@@ -111,7 +111,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
         return ""
     for node in nodes:
         _stays_with_its_person(node, _place(sql, node.get("query_location")), readers)
-    for node in _walk(tree, FILTERS):
+    for node in walk(tree, FILTERS):
         if node.get("class") == "SUBQUERY" and _reads(node, readers) and not _is_membership(node):
             raise QueryError(
                 "this subquery puts one person's data beside another's; use it in WHERE, join USING (user_id), "
@@ -129,7 +129,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str, relations: Mapping[st
     return "rows" if grouped or len(units) != 1 else units.pop()
 
 
-def _walk(node: Any, without: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+def walk(node: Any, without: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
     """Every object of the tree, but for the members named. Iterative: a query may be nested deeper than our stack."""
     pending = [node]
     while pending:
@@ -211,7 +211,7 @@ def _keeps_user_id(node: Mapping[str, Any], at: Place | None, tables: set[str]) 
 
 
 def _reads(node: Any, readers: set[str]) -> bool:
-    tables = (part for part in _walk(node) if part.get("type") == "BASE_TABLE")
+    tables = (part for part in walk(node) if part.get("type") == "BASE_TABLE")
     return any(_lower(part["table_name"]) in readers for part in tables)
 
 

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from reports.block import Block
-from reports.publish import publish
+from reports.page import words
+from reports.publish import columns_of, publish
 from reports.published import Published
-from reports.queries import Queries, words
+from reports.queries import Queries
 from reports.relation import Relation, look
 
 __all__ = ["Shared"]
@@ -42,6 +43,7 @@ class Shared:
                 now=self.now,
                 rounding=self.rounded,
                 relation=relation,
+                source=queries.rows(data, columns_of(block)),
             )
         return found
 

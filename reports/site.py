@@ -3,11 +3,12 @@
 Knows nothing of MkDocs: text in, text and files out. One page is made by reports/making.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reports import entities
+from reports.loaded import Loaded
 from reports.made import Page, Series
 from reports.making import Making
 from reports.page import Fault, front_matter, key_line
@@ -50,6 +51,8 @@ class Site:
         self.shared = Shared(self.minimum_users, self.now, rounded and not private)
         self.until = None if private or closed is None else _began(closed, self.now)
         self.connection = connect(snapshot, private=private, until=self.until)
+        # A cluster holds what it likes.
+        self.loaded = Loaded(self.connection) if snapshot.cluster is None else None
         self.faults: list[Fault] = []
         self.warnings: list[Fault] = []
         self._made: dict[str, tuple[tuple[Any, ...], Page, list[Fault]]] = {}
@@ -67,6 +70,12 @@ class Site:
         registry = self.snapshot.registry
         return [registry[id].name for id, files in self.snapshot.sizes.items() if files and registry[id].sample]
 
+    def want(self, sources: Iterable[str]) -> None:
+        """Takes note of what pages will read: what all of them read is loaded at once, if it is known at the start."""
+        if self.loaded:
+            for source in sources:
+                self.loaded.want(source)
+
     def page(self, markdown: str, *, file: str, source: str, name: str, root: str, row: Row | None = None) -> Page:
         """Runs a page's blocks. Faults are collected, not raised, so that a build shows all of them.
 
@@ -76,9 +85,10 @@ class Site:
         given = (markdown, file, source, root, row)
         before = self._made.get(name)
         if before is None or before[0] != given:
+            self.want([source])
             with self.connection.cursor() as cursor:
                 application, wrong = self._application(file, source)
-                queries, registry = Queries(cursor, application, row), self.snapshot.registry
+                queries, registry = Queries(cursor, application, row, self.loaded), self.snapshot.registry
                 making = Making(
                     queries, self.shared, registry, markdown, file=file, source=source, name=name, root=root
                 )

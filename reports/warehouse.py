@@ -20,14 +20,14 @@ from obstore.store import ObjectStore
 from ingest.registry import ROLES, Application, Field, Kind, RegistryError
 from reports import engine as engines
 from reports import exclude, table
-from reports.duck import open_duckdb
+from reports.duck import attach, open_duckdb
 from reports.macros import DEFINITIONS
 from reports.mirror import mirror, prune
 
 if TYPE_CHECKING:
     from reports.spark import Cluster
 
-__all__ = ["PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
+__all__ = ["LOADED", "PROBE", "VIEWS", "Snapshot", "connect", "fetch", "quote"]
 
 # The reserved application of `abaculus probe`; reports leave it out.
 PROBE = "abaculus-probe"
@@ -37,6 +37,8 @@ VIEWS = {
     "sessions": "runs", "events": "events", "spans": "spans", "features": "choices", "releases": "",
     "applications": "", "pipeline": "",
 }  # fmt: skip
+# A database beside the views for what pages read of them: see reports/loaded.py.
+LOADED = "loaded"
 # How many of the newest ledger entries the `pipeline` view reads: about a month of hourly runs.
 LEDGER = 750
 
@@ -124,6 +126,7 @@ def connect(snapshot: Snapshot, *, private: bool = False, until: datetime | None
     _static(connection, "pipeline", [_run(entry) for entry in snapshot.ledger])
     for name, (parameters, sql) in DEFINITIONS.items():
         connection.execute(f"CREATE MACRO {name}({parameters}) AS {sql}")
+    attach(connection, LOADED)
     # Not their directories: in a directory that is allowed, COPY could write.
     paths = [str(path) for files in snapshot.files.values() for path in files]
     connection.execute("SET allowed_paths = $1", [paths])

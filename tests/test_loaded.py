@@ -1,0 +1,130 @@
+"""What pages read of the views is loaded once, and gives what the views would."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ingest.bucket import open_bucket
+from reports import warehouse
+from reports.loaded import Loaded
+from reports.queries import Queries
+from reports.site import Site
+from tests import buckets
+from tests.buckets import timestamp
+from tests.sites import APPLICATION, MONDAY, NOW, fill, runs
+
+KNOWN = buckets.registry(APPLICATION + '\n[attributes.quiet]\ntype = "boolean"\nwhy = "Is it used?"\n')
+PAGE = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\n```\n"
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> warehouse.Snapshot:
+    bucket = tmp_path / "bucket"
+    at = timestamp(MONDAY - timedelta(days=3))
+    span = {"type": "Save", "startTime": at, "endTime": at, "attributes": {}}
+    fish, zsh = runs(1, 30, shellName="fish", quiet=True), runs(31, 50, shellName="zsh", osName="macOS")
+    fill(bucket, [one | {"spans": [span] * 2} for one in fish] + zsh, KNOWN)
+    return warehouse.fetch(open_bucket(str(bucket)), str(bucket), KNOWN)
+
+
+@pytest.fixture
+def site(snapshot: warehouse.Snapshot) -> Iterator[Site]:
+    made = Site(snapshot, now=NOW, private=True)  # its user_id is the same in every site
+    yield made
+    made.connection.close()
+
+
+@pytest.mark.parametrize("application", [None, "notes", "other"])
+@pytest.mark.parametrize(
+    ("sql", "loaded", "rows"),
+    [
+        ("SELECT user_id, shell FROM sessions", ["sessions"], 50),
+        ('SELECT user_id, "Shell" AS shell, count(*) AS n FROM Sessions GROUP BY ALL', ["sessions"], 50),
+        ("WITH s AS (SELECT user_id, os FROM sessions) SELECT user_id, os FROM s", ["sessions"], 50),
+        ("SELECT user_id, type, session.shell, s.session.os FROM spans AS s", ["spans"], 60),
+        ("SELECT user_id, a.shell, b.type FROM sessions a JOIN spans b USING (user_id)", ["sessions", "spans"], 60),
+        ("SELECT user_id, choice FROM features", ["features"], 30),
+        # What a query does not name, it may read all the same.
+        ("SELECT * FROM sessions", [], 50),
+        ("SELECT s.* EXCLUDE (shell) FROM sessions s", [], 50),
+        ("SELECT user_id, session FROM spans", [], 60),
+        ("SELECT one FROM sessions AS s(zero, one)", [], 50),
+        ("SELECT user_id FROM sessions NATURAL JOIN applications", [], 50),
+        ("SELECT version FROM releases", [], 0),
+    ],
+)
+def test_a_query_gives_what_the_views_give(
+    site: Site, application: str | None, sql: str, loaded: list[str], rows: int
+) -> None:
+    page = f"```sql q\n{sql}\n```\n"
+    site.want([page])
+    assert site.loaded
+    assert site.loaded.read_by(sql) == loaded
+    found = []
+    for given in (None, site.loaded):
+        with site.connection.cursor() as cursor:
+            queries = Queries(cursor, application, loaded=given)
+            queries.add("q", sql)
+            # And afterwards the views are there again.
+            found.append([sorted(cursor.execute(f"FROM {name}").fetchall(), key=str) for name in ("q", *loaded)])
+    assert found[0] == found[1]
+    assert len(found[0][0]) == (0 if application == "other" else rows)
+
+
+def test_files_are_read_once_for_all_pages_that_are_known_at_the_start(
+    site: Site, snapshot: warehouse.Snapshot
+) -> None:
+    first, second, later = PAGE.format("shell"), PAGE.format("os"), PAGE.format("arch")
+    site.want([first, second])
+    site.page(first, file="a.md", source=first, name="a", root="./")
+    for path in snapshot.files["notes"]:
+        path.unlink()
+    (chart,) = site.page(second, file="b.md", source=second, name="b", root="./").series
+    assert chart.published.people == 50
+    assert site.faults == []
+    site.page(later, file="c.md", source=later, name="c", root="./")
+    assert [fault.file for fault in site.faults] == ["c.md"]
+
+
+def test_what_no_page_names_is_not_loaded(site: Site) -> None:
+    loaded = Loaded(site.connection)
+    loaded.want(
+        "Words such as arch.\n\n" + PAGE.format("shell") + "```sql q\nSELECT session.os, type FROM spans\n```\n"
+    )
+    there = {}
+    for view in ("sessions", "spans"):
+        with site.connection.cursor() as cursor:
+            there[view] = [
+                name for name, *_ in cursor.execute(f"DESCRIBE FROM {loaded.relation(view, None)}").fetchall()
+            ]
+    assert there == {
+        "sessions": ["application", "user_id", "shell"],
+        "spans": ["application", "user_id", "type", "session"],
+    }
+    assert loaded.relation("sessions", None, ["os"]) is None
+
+
+PROGRAM = """
+import sys, time
+from reports.duck import attach, open_duckdb
+connection = open_duckdb()
+attach(connection, "loaded")
+connection.execute("CREATE TABLE loaded.a AS SELECT range AS i, hash(range) AS h FROM range(2000000)")
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_build_that_is_killed_leaves_no_rows_behind(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE, text=True) as build:
+        assert build.stdout
+        assert build.stdout.readline() == "ready\n"
+        build.send_signal(signal.SIGKILL)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
