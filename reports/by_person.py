@@ -6,7 +6,7 @@ again for each costs four times what one pass by person does. Only percentiles n
 
 from collections.abc import Sequence
 
-from reports.block import PERCENTILES, Measure
+from reports.kinds import PERCENTILES, Measure
 
 __all__ = ["by_person", "percentiles"]
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import duckdb
 
-from reports.block import PERCENTILES, Block, Measure
+from reports.block import Block
 from reports.by_person import by_person, percentiles
 from reports.conceal import Key
+from reports.kinds import PERCENTILES, Measure
 from reports.published import UNKNOWN, Column, Published, Value
 from reports.warehouse import literal, quote, quote_if_needed
 

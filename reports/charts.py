@@ -11,8 +11,9 @@ import plotly.graph_objects as go
 
 from reports import axes, colors, format
 from reports.binned import BAR_HEIGHT, heatmap, histogram
-from reports.block import ADD_UP, Block, Measure
+from reports.block import Block
 from reports.colors import PALETTE
+from reports.kinds import ADD_UP, Measure
 from reports.published import Published, Value
 
 __all__ = ["CHARTS", "figure"]

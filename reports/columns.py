@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reports.block import Measure
 from reports.format import inert
+from reports.kinds import Measure
 from reports.published import Column
 from reports.sandbox import QueryError
 

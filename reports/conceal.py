@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from reports.block import GRAINS
+from reports.kinds import GRAINS
 
 __all__ = ["Key", "conceal", "sums"]
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from reports.block import GRAINS
 from reports.cells import Axis, Counted, conditions
 from reports.conceal import Key, conceal, sums
 from reports.gate import MOST_CELLS, Gate, Held, View, unfolded
 from reports.grains import ENOUGH_SHOWN, over_time
+from reports.kinds import GRAINS
 from reports.labels import labelled
 from reports.measured import intervals, shares
 from reports.published import Filter, Published

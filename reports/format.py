@@ -5,7 +5,7 @@ import re
 import unicodedata
 from datetime import datetime
 
-from reports.block import Measure
+from reports.kinds import Measure
 from reports.published import Column, Value
 
 __all__ = ["axis", "between", "heading", "inert", "label", "sentence", "value", "words"]

@@ -12,10 +12,11 @@ from typing import Any
 import duckdb
 
 from reports import cuts
-from reports.block import Block, Measure
+from reports.block import Block
 from reports.cells import Axis, Cell, Counted, conditions
 from reports.columns import dimension, finite, measured
 from reports.conceal import Key, conceal, sums
+from reports.kinds import Measure
 from reports.labels import dimension_of, labelled, rank
 from reports.measured import intervals, shares, tail
 from reports.published import Column, Published, Value

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from reports.block import GRAINS
 from reports.cells import Axis
 from reports.gate import Gate
+from reports.kinds import GRAINS
 from reports.published import Published
 from reports.sandbox import QueryError
 from reports.warehouse import quote

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 
-from reports.block import PERCENTILES, Measure
 from reports.cells import Axis, Cell
 from reports.conceal import Key
+from reports.kinds import PERCENTILES, Measure
 from reports.labels import labelled
 from reports.published import Column, Published, Value
 

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from reports.block import ONLY, Block
+from reports.block import Block
+from reports.kinds import ONLY
 
 __all__ = ["PageFilter"]
 

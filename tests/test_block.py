@@ -1,6 +1,7 @@
 import pytest
 
-from reports.block import GRAINS, TYPES, Block, BlockError, Measure, parse
+from reports.block import Block, BlockError, parse
+from reports.kinds import GRAINS, TYPES, Measure
 
 BAR = "type: bar\ndata: sessions\nx: shell\ny: people\n"
 

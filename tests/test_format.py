@@ -3,7 +3,7 @@ from datetime import datetime
 import pytest
 
 from reports import format
-from reports.block import Measure
+from reports.kinds import Measure
 from reports.published import Column, Value
 
 
