@@ -14,12 +14,12 @@ from reports.cells import Axis, Counted, conditions
 from reports.conceal import Key, conceal, sums
 from reports.gate import MOST_CELLS, Gate, Held, View, unfolded
 from reports.grains import ENOUGH_SHOWN, over_time
+from reports.histogram import BINS, ended, widened
 from reports.kinds import GRAINS
 from reports.labels import labelled
 from reports.measured import intervals, shares
 from reports.published import Filter, Published
 from reports.sandbox import QueryError
-from reports.shapes import BINS, ended, widened
 
 __all__ = ["filtered"]
 

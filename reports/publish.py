@@ -17,17 +17,21 @@ from reports.block import Block
 from reports.columns import INTEGERS, find, finite, unit_of
 from reports.filters import filtered
 from reports.fit import misfits
+from reports.funnel import funnel
 from reports.gate import Gate
 from reports.grains import aggregate
+from reports.histogram import histogram
 from reports.published import Column, Published
 from reports.relation import Relation, look
+from reports.retention import retention
 from reports.rounding import rounded
 from reports.sandbox import QueryError
-from reports.shapes import SHAPES
 from reports.warehouse import VIEWS, quote
 
 __all__ = ["columns_of", "publish"]
 
+# Kinds whose cells are not one aggregate by columns, and what counts each.
+SHAPES = {"histogram": histogram, "funnel": funnel, "retention": retention}
 # Of what is not people's.
 MOST_ROWS = 1_000
 
