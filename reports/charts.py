@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io
 
 from reports import axes, colors, format
 from reports.binned import BAR_HEIGHT, heatmap, histogram
@@ -18,15 +19,15 @@ from reports.published import Published, Value
 
 __all__ = ["CHARTS", "figure"]
 
+# Else each figure gets a copy of one, to be taken away again.
+plotly.io.templates.default = None
 # A legend this long pushes the drawing away.
 MOST_LABELS = 8
 
 
 def figure(block: Block, published: Published) -> dict[str, Any]:
     """The figure of a block as Plotly's JSON. Plotly checks it."""
-    made = CHARTS[block.type](block, published)
-    made.layout.template = None
-    return dict(made.to_plotly_json())
+    return dict(CHARTS[block.type](block, published).to_plotly_json())
 
 
 def _over_time(block: Block, published: Published, **style: Any) -> go.Figure:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from reports import format
@@ -37,6 +38,7 @@ def labelled(key: Key, axes: Sequence[Axis]) -> list[Value]:
     return made
 
 
+@cache
 def bin_names(axis: Axis) -> list[str]:
     """What the bins of an axis are called, in order; no two alike, for they are found again by these names."""
     bins = [ends(axis, number) for number in range(len(axis.edges or ()) + 1)]

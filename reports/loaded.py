@@ -29,10 +29,13 @@ class Loaded:
         self._words = {view: set(ALWAYS) for view, unit in VIEWS.items() if unit}
         self._parts: set[str] = set()
         self._views: dict[str, Mapping[str, str]] = {}
+        # What is to be loaded, until a page names more.
+        self._wanted: dict[str, Mapping[str, str]] = {}
         self._tables: dict[str, Mapping[str, str]] = {}
 
     def want(self, source: str) -> None:
         """Takes note of what a page's blocks and its front matter may read."""
+        self._wanted.clear()
         for_all = words(str(front_matter(source)[0]))
         for text in (fence.content for fence in fences(source)):
             read = words(text)
@@ -42,7 +45,7 @@ class Loaded:
 
     def relation(self, view: str, application: str | None, columns: Collection[str] = ()) -> str | None:
         """SQL of a view's rows, narrowed to an application; None if one of these columns is not loaded."""
-        wanted = self._wanted(view)
+        wanted = self._wanted[view] = self._wanted.get(view) or self._columns(view)
         if not {column.lower() for column in columns} <= {name.lower() for name in wanted}:
             return None
         if self._tables.get(view) != wanted:
@@ -61,7 +64,7 @@ class Loaded:
         tables = {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
         return [view for view, unit in VIEWS.items() if unit and view in tables]
 
-    def _wanted(self, view: str) -> Mapping[str, str]:
+    def _columns(self, view: str) -> Mapping[str, str]:
         """The columns to load, with the SQL of each."""
         if view not in self._views:
             self._views[view] = describe(self.connection, f"memory.main.{view}")
