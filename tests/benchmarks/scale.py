@@ -1,11 +1,12 @@
 """What compaction, reports and the operator's commands take as a table grows: the numbers of the page "Scale".
 
-    python -m tests.benchmarks.scale 1000000 10000000 100000000 [--keep DIR] [--s3 10000000]
+    python -m tests.benchmarks.scale 1000000 10000000 100000000 [--keep DIR] [--s3 10000000] [--engine spark]
 
 Each size has a bucket of its own, written by `tests.benchmarks.fill`. Each command runs in a process of its own; what
 counts is the processor time of all cores and the peak memory. The site has a dozen charts on three pages. Up to the
 size given with `--s3`, the bucket is also put into a local S3 server, to see what a machine with no copies fetches; how
-many requests that takes is counted by another server, over 200,000 sessions.
+many requests that takes is counted by another server, over 200,000 sessions. With `--engine spark`, a Sail on this
+machine counts, a new one for each command, and the commands that no engine changes are left out.
 """
 
 import argparse
@@ -30,8 +31,11 @@ import duckdb
 from ingest import registry
 from ingest.bucket import open_bucket
 from reports import sample, table
+from reports.engine import ENGINES
+from tests import sparks
 from tests.benchmarks import build
 from tests.benchmarks.fill import BASE, fill
+from tests.benchmarks.ingest import peak_memory
 from tests.buckets import batch
 from tests.servers import moto_server, s3_server
 
@@ -85,6 +89,24 @@ def taken(command: list[str], environment: Mapping[str, str], directory: Path = 
     return Taken(clock, cpu, memory / 1000)
 
 
+def taken_with_sail(
+    command: list[str], environment: Mapping[str, str], directory: Path, scratch: Path
+) -> tuple[Taken, Taken]:
+    """Runs a process to its end, with a Sail to count for it; gives what each of the two took."""
+    with sparks.sail(scratch / "sail") as url:
+        (server,) = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+        before = _processor(server)
+        used = taken([*command, "--engine", "spark"], {**environment, "SPARK_REMOTE": url}, directory)
+        return used, Taken(used.clock, _processor(server) - before, peak_memory(server))
+
+
+def _processor(pid: int) -> float:
+    """The processor seconds that a process that still runs has had."""
+    # The second field is the program's name, which may have spaces.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def abaculus(*arguments: str) -> list[str]:
     return ["-m", "reports.cli", *arguments]
 
@@ -122,7 +144,7 @@ def described(bucket: Path) -> tuple[int, int, int]:
     return len(files), sum(file.bytes for file in files), people
 
 
-def measure(count: int, directory: Path) -> None:
+def measure(count: int, directory: Path, engine: str) -> None:
     """Prints a row for each command over a table of `count` sessions."""
     bucket = directory / "bucket"
     if not bucket.exists():
@@ -132,17 +154,24 @@ def measure(count: int, directory: Path) -> None:
     print(
         f"\n{count:,} sessions, {people:,} people, {files} files, {size / 1e9:.2f} GB: {size / count:.0f} bytes each\n"
     )
-    print("| sessions | command | processor, s | peak MB |\n|---:|---|---:|---:|")
+    print("| sessions | command | processor, s | peak MB | clock, s |\n|---:|---|---:|---:|---:|")
 
     def row(name: str, command: list[str], where: Path = ROOT) -> None:
-        print(f"| {count:,} | {name} | {taken(command, environment, where)} |", flush=True)
+        if engine == "spark":
+            used, server = taken_with_sail(command, environment, where, directory)
+            rows = {f"{name}: the command": used, f"{name}: Sail": server}
+        else:
+            rows = {name: taken(command, environment, where)}
+        for what, used in rows.items():
+            print(f"| {count:,} | {what} | {used} | {used.clock:.1f} |", flush=True)
 
     address = bucket.as_uri()
     row("`compact`, nothing new", abaculus("compact", "--bucket", address))
     arrive(address, seed=int(time.time()))
     row(f"`compact`, {NEW:,} new", abaculus("compact", "--bucket", address))
-    row("`status`", abaculus("status", "--bucket", address))
-    row("`verify`", abaculus("verify", "--bucket", address))
+    if engine != "spark":
+        row("`status`", abaculus("status", "--bucket", address))
+        row("`verify`", abaculus("verify", "--bucket", address))
     site = project(directory / "project")
     row("`build`, 12 charts", abaculus("build", "--bucket", address, "--out", str(directory / "out")), site)
 
@@ -225,6 +254,7 @@ def main() -> None:
     parser.add_argument("sessions", type=int, nargs="+")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the buckets there, for the next time")
     parser.add_argument("--s3", type=int, default=0, metavar="SESSIONS", help="with an S3 server, up to this size")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="what counts; for spark, a Sail here")
     options = parser.parse_args()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, DuckDB {duckdb.__version__}"
@@ -233,7 +263,7 @@ def main() -> None:
         place = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="abaculus-")))
         for count in options.sessions:
             (place / str(count)).mkdir(parents=True, exist_ok=True)
-            measure(count, place / str(count))
+            measure(count, place / str(count), options.engine)
             if count <= options.s3:
                 measure_s3(count, place / str(count))
             if not options.keep:
