@@ -18,6 +18,8 @@ def number(block: Block, published: Published) -> str:
     column, depth = published.measures[0], len(published.dimensions)
     value = published.rows[-1][depth]
     shown = html.escape(format.value(column, value))
+    if isinstance(value, int | float):
+        shown = shown.replace(" ", "\N{NO-BREAK SPACE}")  # its unit stays on its line
     if isinstance(value, datetime):
         shown = f'<time datetime="{value:%Y-%m-%dT%H:%M:%SZ}">{value:%Y-%m-%d %H:%M} UTC</time>'
     made = f'<p class="ab-value">{shown}</p>'

@@ -45,7 +45,9 @@ def uses(sources: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for path, source in sorted(sources.items()):
         meta, body = front_matter(source)
-        title = str(meta.get("title") or path.removesuffix(".md"))
+        title = str(meta.get("title") or "")
+        if not title or "{{" in title:  # a template's names its rows
+            title = path.removesuffix(".md").replace("-", " ").capitalize()
         read = " ".join(fence.content for fence in fences(body))
         for word in set(re.findall(r"\w+", read.lower())):
             found.setdefault(word, []).append((path, title))

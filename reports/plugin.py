@@ -154,9 +154,11 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
     def filled(self, markdown: str, uri: str, files: Files) -> str:
         """The page with what is made from the registry and the ledger, where it asks for that."""
         known = self.site.snapshot.registry
-        sources = {file.src_uri: file.content_string for file in files.documentation_pages()}
+        written = {
+            file.src_uri: file.content_string for file in files.documentation_pages() if file.src_uri not in self.made
+        }
         parts = {
-            "fields": lambda: collected.fields(known, collected.uses(sources), uri),
+            "fields": lambda: collected.fields(known, collected.uses(written), uri),
             "privacy": lambda: collected.privacy(known, self.site.minimum_users),
             "pipeline": lambda: bookkeeping(self.site),
         }

@@ -52,6 +52,11 @@ def test_a_page_reads_what_its_blocks_name_and_not_what_it_says() -> None:
     assert not {"shell", "arch"} & used.keys()
 
 
+def test_a_template_has_the_name_of_its_file() -> None:
+    page = '---\ntitle: "Version {{ page.v }}"\n---\n```sql a\nSELECT os FROM sessions\n```\n'
+    assert uses({"one-version.md": page})["os"] == [("one-version.md", "One version")]
+
+
 def test_links_lead_from_where_the_page_lies() -> None:
     used = {"os": [("failures.md", "Failures")]}
     assert "[Failures](../failures.md)" in fields({"cairn": CAIRN}, used, "about/collected.md")

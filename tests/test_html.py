@@ -169,8 +169,8 @@ def test_the_ends_of_an_interval_have_no_bars() -> None:
     ("kind", "value", "shown"),
     [
         ("number", 1_234, "1,234"),
-        ("share", 0.0263, "2.6 %"),
-        ("milliseconds", 1_500.0, "1.5 s"),
+        ("share", 0.0263, "2.6\N{NO-BREAK SPACE}%"),
+        ("milliseconds", 1_500.0, "1.5\N{NO-BREAK SPACE}s"),
         ("boolean", True, "yes"),
         ("time", datetime(2026, 1, 2, 3, 4), '<time datetime="2026-01-02T03:04:00Z">2026-01-02 03:04 UTC</time>'),
     ],

@@ -62,7 +62,7 @@ def test_a_page_keeps_its_words_and_gets_a_placeholder_for_each_chart(site: Site
     (placeholder,) = page.pieces
     assert page.markdown.split() == ["#", "Title", placeholder, "last", "words"]
     # 42 of 121 runs: 30 of fish long ago, 12 of zsh.
-    assert '<p class="ab-value">34.7 %</p>' in page.pieces[placeholder]
+    assert '<p class="ab-value">34.7\N{NO-BREAK SPACE}%</p>' in page.pieces[placeholder]
     assert "51 people" in page.pieces[placeholder]
 
 

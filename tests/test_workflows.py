@@ -128,9 +128,12 @@ def test_the_secrets_that_can_be_given_are_the_same_wherever_the_bucket_is_opene
     }
     assert set(declared) == {f"workflows/{name}.yml" for name in ("report", "forget", "health")}
     report, forget, health = (declared[f"workflows/{name}.yml"] for name in ("report", "forget", "health"))
-    # Only the report counts anything, perhaps on a cluster.
-    assert forget == health
-    assert report == [*forget, "SPARK_REMOTE"]
+    # Only the report counts anything, perhaps on a cluster, and a deletion is followed by one.
+    assert report == forget == [*health, "SPARK_REMOTE"]
+    jobs = WORKFLOWS["workflows/forget.yml"]["jobs"]
+    assert [name for name, job in jobs.items() if "SPARK_REMOTE" in str(job)] == ["publish"]
+    given = jobs["publish"]["secrets"]
+    assert given == {name: f"${{{{ secrets.{name} }}}}" for name in report}
     text = "".join((ROOT / ".github" / name).read_text() for name in WORKFLOWS)
     assert set(re.findall(r"secrets\.(\w+)", text)) == set(declared["workflows/report.yml"])
 
