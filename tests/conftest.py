@@ -8,10 +8,27 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from jinja2 import Environment, FileSystemBytecodeCache
+from mkdocs.theme import Theme
 
 from tests import sparks
 from tests.hosts import Proxy, function, proxy
 from tests.servers import azure_server, moto_server, s3_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiles the theme's templates once, not for each site: for a small one that is most of the work."""
+    cache, made = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates"))), Theme.get_env
+
+    def get_env(theme: Theme) -> Environment:
+        environment = made(theme)
+        environment.bytecode_cache = cache
+        return environment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Theme, "get_env", get_env)
+        yield
 
 
 def pytest_configure() -> None:
@@ -31,6 +48,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("GITHUB_")]:
         del os.environ[name]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out of a plain run what takes seconds to collect."""
+    made_when_collected = collection_path.name == "test_schema_generated.py"
+    return True if made_when_collected and "not slow" in config.option.markexpr else None
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, settings
 from obstore.store import MemoryStore
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
 from ingest import registry
 from ingest.function import Function, Request
-from ingest.schema import openapi, session_schema
+from ingest.schema import session_schema
 from ingest.settings import Settings
 from ingest.store import creator
 from reports import sample
@@ -72,38 +69,6 @@ def test_what_the_schema_forbids_the_function_refuses(change: dict[str, object])
     session = GENERATED[0] | change
     assert not VALIDATOR.is_valid(session)
     assert answer(json.dumps(session).encode()) == 400
-
-
-async def asgi(scope, receive, send):  # type: ignore[no-untyped-def]
-    """The application over a store in memory, without a server."""
-    from ingest.asgi import App
-
-    function = Function(
-        registry.load(Path("ingest/applications")), creator(MemoryStore(), Settings()), Settings(), lambda: NOW
-    )
-    await App(function)(scope, receive, send)
-
-
-@schemathesis.serializer("application/x-ndjson")
-def ndjson(context: schemathesis.SerializationContext, value: object) -> bytes:
-    """A generated text as it is: any text can be sent as lines."""
-    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
-
-
-schema = schemathesis.openapi.from_dict(openapi("0"))
-
-
-@schema.include(path="/v1/sessions").parametrize()
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_comes_in_the_answer_is_one_that_the_document_names(case: schemathesis.Case) -> None:
-    answered = case.call(app=asgi, base_url="http://ingest")
-    assert answered.status_code != 500
-    case.validate_response(answered, checks=[response_schema_conformance, content_type_conformance])
-    documented = openapi("0")["paths"]["/v1/sessions"]
-    if case.method.lower() in documented:
-        assert str(answered.status_code) in documented[case.method.lower()]["responses"]
-    else:
-        assert answered.status_code == 405
 
 
 def test_the_page_about_http_names_every_hostile_case() -> None:
