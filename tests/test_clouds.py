@@ -168,6 +168,7 @@ def test_of_a_forgotten_person_nothing_is_left(bucket: str, store: ObjectStore) 
     assert status(store, bucket, KNOWN).verdict == []
 
 
+@pytest.mark.slow
 def test_compactors_that_race_store_each_session_once_and_a_site_shows_it(
     bucket: str, store: ObjectStore, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_get_started_leads_from_three_files_to_a_session_in_the_table(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

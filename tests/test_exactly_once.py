@@ -31,7 +31,10 @@ from tests.buckets import NOW, REGISTRY, batch, keep, keys, rows, session, uuid
 STEP = 1 if os.environ.get("ABACULUS_ALL") else 40
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["a table", "no table"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(True, id="a table"), pytest.param(False, id="no table", marks=pytest.mark.slow)],
+)
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return faults.template(tmp_path_factory.mktemp("template"), table_there=request.param)
 

@@ -128,6 +128,7 @@ def test_every_page_builds_strictly(bucket: Path, tmp_path: Path, monkeypatch: p
     assert not [path for path in out.rglob("*.parquet") if TRUTHS.odd_engine.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_nothing_of_our_pages_is_to_be_mended_or_weighed(bucket: Path) -> None:
     known = registry.load(ROOT / "ingest" / "applications")
     site = Site(warehouse.fetch(open_bucket(str(bucket)), str(bucket), known), now=END)
@@ -431,7 +432,7 @@ def test_who_comes_back_is_counted_by_hand(read: Read) -> None:
         assert (int(row["of people"]), int(row["people"])) == (len(cohort), sum(then in seen for seen in cohort))
 
 
-# Edges, counted by hand. Each bucket is small, and all pages are made of it.
+# Edges, counted by hand. Each bucket is small.
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 Run = dict[str, Any]
@@ -447,22 +448,27 @@ def run(user: int, at: datetime, version: str = "1.0.0", **attributes: Any) -> R
 Edge = Callable[..., Callable[[str, str], list[dict[str, str]]]]
 
 
-@pytest.fixture
-def edge(tmp_path: Path) -> Iterator[Edge]:
-    """All pages over these runs, with these releases, on this day; gives rows as `read` does."""
+@pytest.fixture(params=["the pages read", pytest.param("all pages", marks=pytest.mark.slow)])
+def edge(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Edge]:
+    """Pages over these runs, with these releases, on this day; gives rows as `read` does.
+
+    None of all pages may have a fault there, but to make them takes seconds for each edge.
+    """
     sites: list[Site] = []
 
-    def build_all(runs: list[Run], *, now: datetime, releases: dict[str, datetime] | None = None) -> Read:
+    def over(runs: list[Run], *, now: datetime, releases: dict[str, datetime] | None = None) -> Read:
         known = registry.load(ROOT / "ingest" / "applications")
         fill(tmp_path, runs, known)
         dates = [{"version": one, "released": time.isoformat()} for one, time in (releases or {}).items()]
         keep(open_bucket(str(tmp_path)), "cairn", dates)
         site = Site(warehouse.fetch(open_bucket(str(tmp_path)), str(tmp_path), known), now=now)
         sites.append(site)
-        pages = {path.stem: made(site, path.stem) for path in PAGES}
-        return lambda name, block: table(pages[name], name, block)
+        if request.param == "all pages":
+            for path in PAGES:
+                made(site, path.stem)
+        return lambda name, block: table(made(site, name), name, block)
 
-    yield build_all
+    yield over
     for site in sites:
         site.connection.close()
 

@@ -72,6 +72,7 @@ def served(tmp_path: Path, environment: dict[str, str]) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.mark.slow
 def test_real_sessions_of_its_own_commands_lie_next_to_those_of_the_demo(
     tmp_path: Path, environment: dict[str, str], served: str
 ) -> None:

@@ -32,6 +32,7 @@ def fill(store: ObjectStore, bucket: str, runs: int, first: int = 0) -> None:
         compact(store, bucket, REGISTRY)
 
 
+@pytest.mark.slow
 def test_the_number_of_files_does_not_grow_with_the_number_of_runs(
     store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,6 +137,7 @@ def test_a_session_as_a_jvm_client_writes_it_is_in_the_table_to_the_microsecond(
     assert uuid(1) not in page and uuid(1_000_001) not in page
 
 
+@pytest.mark.slow
 def test_the_demo_counts_every_session_once_however_often_it_runs(tmp_path: Path, project: Path) -> None:
     bucket = (tmp_path / "bucket").as_uri()
     for _ in range(2):
