@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Answer
     store = open_bucket(bucket)
     keep(store, session(1, attributes={"osName": "Linux", "exitCode": -1, "comment": HOSTILE}), session(2, user=2))
     compact.compact(store, bucket, REGISTRY)
-    return lambda query: ask(store, bucket, REGISTRY, query)
+    return cache(lambda query: ask(store, bucket, REGISTRY, query))
 
 
 def told(question: Callable[[str], Answer], query: str) -> Any:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,11 +23,18 @@ from tests.sites import APPLICATION, NOW, fill, project, runs
 CHART = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\ntitle: Shells\n```\n"
 
 
-@pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    project(tmp_path, {"index.md": "# Notes\n\n" + CHART.format("shell"), "plain.md": "# Plain\n"})
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    filled = tmp_path_factory.mktemp("serve") / "bucket"
     people = runs(1, 30, shellName="fish") + runs(31, 42, shellName="zsh")
-    fill(tmp_path / "bucket", people + runs(50, 55, shellName="RARE", comment="WORDS"))
+    fill(filled, people + runs(50, 55, shellName="RARE", comment="WORDS"))
+    return filled
+
+
+@pytest.fixture
+def directory(bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    project(tmp_path, {"index.md": "# Notes\n\n" + CHART.format("shell"), "plain.md": "# Plain\n"})
+    shutil.copytree(bucket, tmp_path / "bucket")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
     return tmp_path
