@@ -276,6 +276,10 @@ def explain(error: duckdb.Error, sql: str, *, values: bool = True) -> QueryError
     """
     text = str(error)
     at = _marked(text, sql)
+    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
+        # No fault of the query's, and what DuckDB advises is to change settings that nobody can reach.
+        lacking = "memory" if isinstance(error, duckdb.OutOfMemoryException) else "disk, or lost its copies of the data"
+        return QueryError(f"this machine has too little {lacking}; make room, or let a larger one build the site")
     if not values and not isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.ParserException):
         kind = text.split(":", 1)[0].removesuffix(" Error").lower()
         return QueryError(f"a value in the data does not fit ({kind}); use TRY_CAST, or filter it out", at)

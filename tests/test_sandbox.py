@@ -353,3 +353,12 @@ def test_an_error_that_a_row_caused_does_not_say_what_was_in_it(
 def test_the_settings_of_a_process_are_not_needed_to_refuse_writing(connection: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(QueryError, match="only SELECT is allowed"):
         parse(connection, f"COPY (SELECT 1) TO '{os.devnull}'")
+
+
+def test_a_machine_that_is_too_small_is_named_as_what_is_wrong() -> None:
+    with duckdb.connect(config={"memory_limit": "20MB", "temp_directory": ""}) as small:
+        sql = "CREATE TABLE a AS SELECT range AS i, hash(range) AS h FROM range(100000000)"
+        with pytest.raises(duckdb.OutOfMemoryException) as raised:
+            small.execute(sql)
+    told = explain(raised.value, sql, values=False).message
+    assert told == "this machine has too little memory; make room, or let a larger one build the site"
