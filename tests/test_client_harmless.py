@@ -112,13 +112,21 @@ def test_a_read_only_disk(tmp_path: Path, tiny: Path) -> None:
     assert re.fullmatch(r"telemetry: .*Read-only file system.*\n", ran.error)
 
 
-@pytest.mark.parametrize("what", ["queue", "consent", "id", "tally", "lock", "retry", "log"])
-@pytest.mark.parametrize("how", ["directory", "loop", "garbage", "pipe in place of a directory"])
-def test_files_that_are_not_what_they_should_be(home: Home, what: str, how: str) -> None:
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state after two runs and an upload that failed."""
+    home = Home(tmp_path_factory.mktemp("used"), MY_TOOL_TELEMETRY="1")
     for _ in range(2):
         home.run("work")
     home.until(lambda: home.log() != "")
     home.until(lambda: free(home))
+    return home.state
+
+
+@pytest.mark.parametrize("what", ["queue", "consent", "id", "tally", "lock", "retry", "log"])
+@pytest.mark.parametrize("how", ["directory", "loop", "garbage", "pipe in place of a directory"])
+def test_files_that_are_not_what_they_should_be(home: Home, used: Path, what: str, how: str) -> None:
+    shutil.copytree(used, home.state)
     path = home.state / what
     if path.is_dir():
         shutil.rmtree(path)

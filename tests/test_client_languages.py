@@ -185,7 +185,9 @@ def test_a_retired_tool_stops_for_good(tool: Tool, between: Proxy) -> None:
     assert len(between.bodies) == 1
 
 
-@pytest.mark.parametrize("status", [302, 404, 500])
+@pytest.mark.parametrize(
+    "status", [pytest.param(302, marks=pytest.mark.slow), pytest.param(404, marks=pytest.mark.slow), 500]
+)
 def test_without_a_proper_answer_all_is_kept_and_five_failures_end_it(
     tool: Tool, between: Proxy, served: tuple[str, Path], status: int
 ) -> None:

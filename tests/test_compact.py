@@ -477,9 +477,8 @@ def begin(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
-@pytest.mark.parametrize(
-    "round", [0, *(pytest.param(other, marks=pytest.mark.slow) for other in range(1, 100 if ALL else 2))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("round", range(100 if ALL else 2))
 def test_compactors_at_once_end_with_each_session_once(store: ObjectStore, bucket: str, round: int) -> None:
     there = round % 2 == 1  # a table; in the other rounds they race to create it
     if there:

@@ -88,6 +88,7 @@ BROKEN: dict[str, tuple[Callable[[], AbstractContextManager[Any]], str, str]] = 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", BROKEN)
 def test_the_suite_is_red_with(rule: str, template: Path) -> None:
     broken, fault, operation = BROKEN[rule]

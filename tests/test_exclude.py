@@ -1,5 +1,6 @@
 """A flood is kept out of every view by when it came in, and comes back when that is undone."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,14 +24,10 @@ EVENTS = [{"type": "Opened", "time": "2026-03-04T05:06:08Z"}]
 SPANS = [{"type": "Save", "startTime": "2026-03-04T05:06:08Z", "endTime": "2026-03-04T05:06:09Z"}]
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+@pytest.fixture(scope="module")
+def flooded(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A bucket with five sessions, and a flood of thirty from one to two hours later, in two tools."""
-    for id, text in (("notes", NOTES), ("other", NOTES.replace('"notes"', '"other"'))):
-        (tmp_path / "applications").mkdir(exist_ok=True)
-        (tmp_path / "applications" / f"{id}.toml").write_text(text)
-    monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    bucket = str(tmp_path_factory.mktemp("flooded") / "bucket")
     store = open_bucket(bucket)
     batch(store, *(session(n, user=n, events=EVENTS, spans=SPANS) for n in range(5)), known=KNOWN, ingested=NOW)
     for at, application in ((0, "notes"), (10, "notes"), (20, "other")):
@@ -38,6 +35,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
         # The last ten of notes came in at the very end.
         batch(store, *flood, known=KNOWN, ingested=FLOOD + timedelta(hours=at == 10))
     compact(store, bucket, KNOWN)
+    return bucket
+
+
+@pytest.fixture(autouse=True)
+def here(flooded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    """A copy of it that a test may change."""
+    for id, text in (("notes", NOTES), ("other", NOTES.replace('"notes"', '"other"'))):
+        (tmp_path / "applications").mkdir(exist_ok=True)
+        (tmp_path / "applications" / f"{id}.toml").write_text(text)
+    monkeypatch.setenv("ABACULUS_APPLICATIONS", str(tmp_path / "applications"))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    shutil.copytree(flooded, bucket)
 
 
 @pytest.fixture

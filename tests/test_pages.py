@@ -112,6 +112,7 @@ def failed_to_find(session: Session) -> bool:
     return bool(session["attributes"]["failureReason"] == "TaskNotFound")
 
 
+@pytest.mark.slow
 def test_every_page_builds_strictly(bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     out = build(str(bucket), tmp_path / "out")

@@ -43,6 +43,20 @@ def site(snapshot: warehouse.Snapshot) -> Iterator[Site]:
     made.connection.close()
 
 
+@pytest.fixture(scope="module")
+def opened(snapshot: warehouse.Snapshot) -> Iterator[Site]:
+    made = Site(snapshot, now=NOW)
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def again(opened: Site) -> Site:
+    """A site that has made pages before, as that of `abaculus serve` has: their mistakes are not those of the next."""
+    opened.faults.clear()
+    return opened
+
+
 def run(site: Site, text: str, front: str = "") -> Page:
     return site.page(text, file="site/page.md", source=front + text, name="sub/page", root="../")
 
@@ -150,8 +164,10 @@ def test_queries_of_one_page_are_not_there_on_another(site: Site) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("front", ["", "---\ntitle: x\ntags:\n  - y\n---\n"])
-def test_a_fault_is_named_with_its_line_in_the_file(site: Site, text: str, line: int, message: str, front: str) -> None:
-    found = faults(site, text, front)
+def test_a_fault_is_named_with_its_line_in_the_file(
+    again: Site, text: str, line: int, message: str, front: str
+) -> None:
+    found = faults(again, text, front)
     assert len(found) == 1
     assert re.match(rf"site/page\.md:{line + front.count(chr(10))}(:\d+)?: ", found[0])
     assert message in found[0]
@@ -171,8 +187,8 @@ def test_a_fault_is_named_with_its_line_in_the_file(site: Site, text: str, line:
         ("```sql a\nSELECT 'é', FROM sessions WHERE\n```", "2:27"),
     ],
 )  # fmt: skip
-def test_a_fault_has_its_column_where_that_is_known(site: Site, text: str, place: str) -> None:
-    (found,) = faults(site, text)
+def test_a_fault_has_its_column_where_that_is_known(again: Site, text: str, place: str) -> None:
+    (found,) = faults(again, text)
     assert found.startswith(f"site/page.md:{place}: "), found
 
 

@@ -149,6 +149,7 @@ def test_the_demo_counts_every_session_once_however_often_it_runs(tmp_path: Path
     assert "Made-up data" in (tmp_path / "site" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_an_empty_bucket_builds_a_site_that_says_so(tmp_path: Path, project: Path) -> None:
     bucket, site = str(tmp_path / "bucket"), tmp_path / "site"
     assert abaculus("run", "--bucket", bucket, "--out", str(site), cwd=project).startswith("nothing new")

@@ -253,6 +253,7 @@ def test_a_report_that_fails_says_so_and_publishes_nothing(runner: Runner, proje
     assert not (project / "injected").exists()
 
 
+@pytest.mark.slow
 def test_without_a_bucket_the_demo_is_published_and_the_click_named(runner: Runner, project: Path) -> None:
     done = report(runner, project, ABACULUS_BUCKET="")
     assert done.code == 0, done.log
@@ -332,6 +333,7 @@ def test_the_setup_installs_from_its_own_lock_and_puts_the_command_on_the_path(r
     assert said.stdout.startswith("abaculus ")
 
 
+@pytest.mark.slow
 def test_a_preview_has_every_mistake_beside_its_line(runner: Runner, project: Path) -> None:
     runner.checkout = project
     (project / "site/index.md").write_text(
@@ -342,6 +344,7 @@ def test_a_preview_has_every_mistake_beside_its_line(runner: Runner, project: Pa
     assert "::error file=site/index.md,line=6" in done.log
 
 
+@pytest.mark.slow
 def test_a_preview_is_built_from_made_up_sessions_of_the_projects_own_registry(runner: Runner, project: Path) -> None:
     runner.checkout = project
     done = runner.step("workflows/preview.yml", "Check and build")
@@ -522,6 +525,7 @@ def test_what_was_cancelled_says_nothing_and_issues_may_be_off(runner: Runner, g
     assert (done.code, "Issues are off here" in done.log, github.issues) == (0, True, [])
 
 
+@pytest.mark.slow
 def test_health_is_bad_when_no_run_came_or_much_was_set_aside(runner: Runner, project: Path) -> None:
     runner.checkout = project
     bucket = (project.parent / "bucket").as_uri()
