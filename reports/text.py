@@ -101,10 +101,11 @@ def _piece(markdown: str, value: Value, text: str) -> tuple[tuple[int, int], str
 def escaped(text: str) -> str:
     """A text that Markdown and HTML show as it is: letters and blanks, and a number for every other sign of ASCII."""
     # The first, too: "1" before the author's full stop would begin a list.
-    return "".join(
+    signs = "".join(
         one if number and (one.isalnum() or one == " " or not one.isascii()) else f"&#{ord(one)};"
         for number, one in enumerate(format.inert(text))
     )
+    return signs.replace(" &#37;", "&nbsp;&#37;")  # a line does not begin with a percent sign
 
 
 def read(queries: Queries, name: str, given: str) -> str | None:

@@ -102,7 +102,7 @@ def test_columns_of_measures_have_names_that_sql_can_say(site: Site) -> None:
     )
     assert site.faults == []
     last = html.unescape(page.markdown.strip().split("\n")[-1])
-    assert re.fullmatch(r"37\.5 % 64 37\.5 % [\d.]+ (ms|s|min)", last), last
+    assert re.fullmatch(r"37\.5\xa0% 64 37\.5\xa0% [\d.]+ (ms|s|min)", last), last
 
 
 def test_values_stand_in_words_formatted_and_inert(site: Site) -> None:
