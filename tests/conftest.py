@@ -50,6 +50,11 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """A worker more than processors for a plain run, of which much is waiting for what comes in time or not at all."""
+    return (os.cpu_count() or 1) + 1 if "not slow" in config.option.markexpr else None
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves out of a plain run what takes seconds to collect."""
     made_when_collected = collection_path.name == "test_schema_generated.py"

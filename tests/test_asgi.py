@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPResponse
@@ -192,10 +193,19 @@ WIRE: dict[str, tuple[list[bytes | float], bytes, float, float]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def heard(server: Server) -> dict[str, tuple[bytes, float]]:
+    """What became of all of them, at once: each that stalls takes a second."""
+    with ThreadPoolExecutor(len(WIRE)) as clients:
+        return dict(zip(WIRE, clients.map(lambda case: server.raw(*case[0]), WIRE.values()), strict=True))
+
+
 @pytest.mark.parametrize("name", WIRE)
-def test_a_client_that_stalls_or_speaks_no_http_is_closed(server: Server, name: str) -> None:
-    sent, came, least, most = WIRE[name]
-    answer, seconds = server.raw(*sent)
+def test_a_client_that_stalls_or_speaks_no_http_is_closed(
+    server: Server, heard: dict[str, tuple[bytes, float]], name: str
+) -> None:
+    _, came, least, most = WIRE[name]
+    answer, seconds = heard[name]
     assert answer.startswith(came)
     assert bool(answer) == bool(came)
     assert least <= seconds <= most
