@@ -68,11 +68,17 @@ def _end_in_order(context: click.Context) -> None:
     """Has a run that is asked to stop (SIGTERM) leave as one that fails: people's rows may lie in its scratch files."""
 
     def stop(number: int, frame: FrameType | None) -> None:
+        # Whoever asks again must not interrupt the leaving.
+        signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
+
+    def restore() -> None:
+        if signal.getsignal(signal.SIGTERM) is stop:
+            signal.signal(signal.SIGTERM, before)
 
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, stop)
-        context.call_on_close(lambda: signal.signal(signal.SIGTERM, before) and None)
+        context.call_on_close(restore)
 
 
 @main.command()

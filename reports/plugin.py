@@ -341,6 +341,8 @@ class _Server(LiveReloadServer):
 
     def __init__(self, rebuild: Callable[[], None], host: str, port: int, root: str, names: Sequence[str]) -> None:
         super().__init__(rebuild, host, port, root, polling_interval=0.2)
+        # Else the process would stay if Ctrl-C came again while this one ends.
+        self.serve_thread.daemon = True
         self.names = names
 
     def serve_request(self, environ: Any, start_response: Any) -> Any:

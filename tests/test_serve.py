@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -57,8 +58,11 @@ def served(directory: Path, *options: str) -> Iterator[str]:
         until(lambda: "Open " in (directory / "log").read_text() or server.poll() is not None)
         yield url
     finally:
-        server.terminate()
-        server.wait(10)
+        # A shell that ends asks its jobs to stop, and so does who ends the shell.
+        for _ in range(10):
+            server.terminate()
+            time.sleep(0.005)
+        assert server.wait(10) == 128 + signal.SIGTERM
         # What was built, perhaps for one person's eyes, does not outlive it.
         assert list(scratch.iterdir()) == []
 
