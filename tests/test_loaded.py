@@ -110,6 +110,17 @@ def test_what_no_page_names_is_not_loaded(site: Site) -> None:
     assert loaded.relation("sessions", None, ["os"]) is None
 
 
+def test_where_no_file_can_be_written_it_is_held_in_memory(
+    snapshot: warehouse.Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no directory").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no directory"))
+    site, page = Site(snapshot, now=NOW), PAGE.format("shell")
+    (chart,) = site.page(page, file="a.md", source=page, name="a", root="./").series
+    assert chart.published.rows == (("fish", 30), ("zsh", 20))
+    site.connection.close()
+
+
 PROGRAM = """
 import sys, time
 from reports.duck import attach, open_duckdb
