@@ -415,14 +415,19 @@ def test_a_kill_between_the_answer_and_the_deletion_sends_the_same_session_again
     home.run("work")
     (first,) = home.queued()
 
+    killed = threading.Event()
+
     def kill() -> None:
         for one in Path("/proc").glob("[0-9]*/cmdline"):
             if str(home.state).encode() in read(one):
                 os.kill(int(one.parent.name), signal.SIGKILL)
+        killed.set()
 
     between.after = kill
     home.run("work")
-    home.until(lambda: first["sessionId"] in arrived(served))
+    # A session is in the bucket before its answer is here.
+    home.until(killed.is_set)
+    assert first["sessionId"] in arrived(served)
     assert first in home.queued()
     between.after = lambda: None
     assert home.run("telemetry", "flush").code == 0
