@@ -139,3 +139,15 @@ def test_a_build_that_is_killed_leaves_no_rows_behind(tmp_path: Path) -> None:
         assert build.stdout.readline() == "ready\n"
         build.send_signal(signal.SIGKILL)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("front", ["", "---\napplication: notes\n---\n"])
+def test_a_query_with_all_columns_beside_its_view_is_read_as_it_is(site: Site, front: str) -> None:
+    page = (
+        "```sql wide\nSELECT * FROM sessions\n```\n"
+        "```sql both\nSELECT user_id, a.shell FROM wide AS a JOIN sessions AS b USING (user_id)\n```\n"
+        "```yaml chart\ntype: bar\ndata: both\nx: shell\ny: people\n```\n"
+    )
+    (chart,) = site.page(page, file="a.md", source=front + page, name="a", root="./").series
+    assert site.faults == []
+    assert chart.published.rows == (("fish", 30), ("zsh", 20))
