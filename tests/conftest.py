@@ -11,9 +11,12 @@ from hypothesis import settings
 from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.theme import Theme
 
+from reports import warehouse
+from reports.site import Site
 from tests import sparks
 from tests.hosts import Proxy, function, proxy
 from tests.servers import azure_server, moto_server, s3_server
+from tests.sites import NOW
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,3 +121,18 @@ def between(served: tuple[str, Path]) -> Iterator[Proxy]:
 def bucket(tmp_path: Path) -> str:
     """The path of a local bucket that does not exist yet."""
     return str(tmp_path / "bucket")
+
+
+@pytest.fixture(scope="module")
+def opened(snapshot: warehouse.Snapshot) -> Iterator[Site]:
+    """A site over the `snapshot` of the module that asks for it."""
+    made = Site(snapshot, now=NOW)
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def again(opened: Site) -> Site:
+    """A site that has made pages before, as that of `abaculus serve` has: their mistakes are not those of the next."""
+    opened.faults.clear()
+    return opened

@@ -43,20 +43,6 @@ def site(snapshot: warehouse.Snapshot) -> Iterator[Site]:
     made.connection.close()
 
 
-@pytest.fixture(scope="module")
-def opened(snapshot: warehouse.Snapshot) -> Iterator[Site]:
-    made = Site(snapshot, now=NOW)
-    yield made
-    made.connection.close()
-
-
-@pytest.fixture
-def again(opened: Site) -> Site:
-    """A site that has made pages before, as that of `abaculus serve` has: their mistakes are not those of the next."""
-    opened.faults.clear()
-    return opened
-
-
 def run(site: Site, text: str, front: str = "") -> Page:
     return site.page(text, file="site/page.md", source=front + text, name="sub/page", root="../")
 
