@@ -10,7 +10,7 @@ from posixpath import dirname, relpath
 
 from ingest.registry import Application, Field, Kind
 from reports.format import NOTHING
-from reports.page import fences, front_matter
+from reports.page import fences, front_matter, words
 from reports.warehouse import PROBE
 
 __all__ = ["fields", "fill", "privacy", "uses"]
@@ -49,7 +49,7 @@ def uses(sources: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
         if not title or "{{" in title:  # a template's names its rows
             title = path.removesuffix(".md").replace("-", " ").capitalize()
         read = " ".join(fence.content for fence in fences(body))
-        for word in set(re.findall(r"\w+", read.lower())):
+        for word in words(read):
             found.setdefault(word, []).append((path, title))
     return found
 

@@ -16,7 +16,7 @@ from reports.conceal import Key
 from reports.labels import BOOLEANS, labelled
 from reports.page import Fault
 from reports.published import OTHER, UNKNOWN, Column
-from reports.sandbox import QueryError, parse
+from reports.sandbox import QueryError, parse, walk
 from reports.site import Series
 from reports.warehouse import VIEWS, literal, quote
 
@@ -133,18 +133,13 @@ def _rows(connection: duckdb.DuckDBPyConnection, series: Series) -> tuple[set[st
     filters = [f"application {series.application}"]
     for _, sql in series.queries:
         try:
-            pending: list[Any] = [parse(connection, sql)]
+            tree = parse(connection, sql)
         except QueryError:
             continue
-        while pending:
-            node = pending.pop()
-            if isinstance(node, dict):
-                if node.get("type") == "BASE_TABLE":
-                    views |= {str(node["table_name"]).lower()} & VIEWS.keys()
-                filters += [f"{key} {_plain(node[key])}" for key in FILTERS if node.get(key)]
-                pending.extend(node.values())
-            elif isinstance(node, list):
-                pending.extend(node)
+        for node in walk(tree):
+            if node.get("type") == "BASE_TABLE":
+                views |= {str(node["table_name"]).lower()} & VIEWS.keys()
+            filters += [f"{key} {_plain(node[key])}" for key in FILTERS if node.get(key)]
     return {view for view in views if VIEWS[view]}, sorted(filters)
 
 
