@@ -85,6 +85,22 @@ def test_hostile_cells_are_sorted_and_searched_as_text(visit: Open, hostile: Pat
         opened.behaved()
 
 
+def test_a_folded_table_is_made_sortable_when_it_is_unfolded(visit: Open, cairn: Path) -> None:
+    with served(cairn) as root:
+        opened = visit(f"{root}charts.html", root)
+        folded = opened.page.locator("details.ab-more:has(table.ab-sort)").first
+        buttons = folded.locator("table.ab-sort thead button")
+        assert buttons.count() == 0
+        folded.locator("summary").first.click()
+        buttons.first.click()
+        assert folded.locator("thead th").first.get_attribute("aria-sort")
+        # A second time finds what the first made.
+        folded.locator("summary").first.click()
+        folded.locator("summary").first.click()
+        assert buttons.count() == folded.locator("table.ab-sort thead th").count()
+        opened.behaved()
+
+
 def test_a_table_is_sorted_by_any_column_with_the_keyboard(visit: Open, cairn: Path) -> None:
     with served(cairn) as root:
         opened = visit(f"{root}charts.html", root)

@@ -334,8 +334,13 @@
 
   const begin = (root) => {
     root.querySelectorAll(".ab-plot").forEach((plot) => seen.observe(plot));
-    root.querySelectorAll("table.ab-sort").forEach(sortable);
+    root.querySelectorAll("table.ab-sort").forEach((table) => { if (!table.closest("details:not([open])")) sortable(table); });
   };
+
+  // A table that is folded away waits until it is unfolded: a page has a score of them, and most are never looked at.
+  document.addEventListener("toggle", ({ target }) => {
+    if (target.open) target.querySelectorAll("table.ab-sort").forEach(sortable);
+  }, true);
 
   // What the theme makes, for those who do not see or point: its search has no name, tables that it lets scroll cannot be
   // reached by keyboard, and the buttons of each code block are a landmark of one name.
