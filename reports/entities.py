@@ -20,7 +20,7 @@ from reports.queries import Queries, Row, near
 from reports.sandbox import QueryError, explain
 from reports.warehouse import describe
 
-__all__ = ["MOST", "Made", "listed", "make", "slugs", "templates"]
+__all__ = ["MOST", "Made", "addresses", "listed", "make", "slugs", "templates"]
 
 # A page for each of more rows than this is a search, not a site.
 MOST = 200
@@ -143,6 +143,20 @@ def slugs(values: Sequence[Any], taken: Collection[str] = ()) -> list[str]:
 
 def _plain(value: Any) -> str:
     return re.sub(r"\.{2,}", ".", re.sub(r"[^a-z0-9.]+", "-", str(value).lower()))[:LONGEST].strip("-.")
+
+
+def addresses(made: Mapping[str, Sequence[Made]], sources: Mapping[str, str]) -> dict[tuple[str, str, str], str]:
+    """The page about a value: (application that its template is narrowed to, column, value as text) -> its name.
+
+    Where several templates have a page of one value, the first of them by path has it.
+    """
+    found: dict[tuple[str, str, str], str] = {}
+    for path in sorted(made):
+        application = str(front_matter(sources[path])[0].get("application"))
+        for one in made[path]:
+            if one.row.values:
+                found.setdefault((application, one.row.columns[0][0].lower(), str(one.row.values[0])), one.name)
+    return found
 
 
 def listed(pages: Sequence[Made]) -> str:

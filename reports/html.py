@@ -5,7 +5,8 @@ Everything is made from the published cells and escaped here. A page's Markdown 
 
 import html
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from reports import bodies, format
 from reports.block import Block
 from reports.published import Column, Published, Value
 
-__all__ = ["banner", "figure", "freshness", "parts", "script_json", "table", "text", "title"]
+__all__ = ["banner", "figure", "freshness", "linked", "parts", "script_json", "table", "text", "title"]
 
 
 def text(given: str) -> str:
@@ -25,6 +26,23 @@ def script_json(given: Any) -> str:
     """JSON inside a script element: nothing in it can end the element or begin a comment."""
     packed = json.dumps(given, separators=(",", ":"), ensure_ascii=True)
     return packed.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+# A value that may have a page of its own. No text can look like it: "<" is escaped, for scripts, too.
+VALUE = re.compile(r'<a data-column="([^"]*)" data-value="([^"]*)">(.*?)</a>')
+
+
+def linked(piece: str, to: Callable[[str, str], str | None]) -> str:
+    """A figure's HTML whose values lead to the URL that `to` has for a column and a value; without one they are text.
+
+    It comes last: which pages are made is known only once the charts that they are made of are.
+    """
+
+    def link(found: re.Match[str]) -> str:
+        url = to(html.unescape(found[1]), html.unescape(found[2]))
+        return found[3] if url is None else f'<a href="{text(url)}">{found[3]}</a>'
+
+    return VALUE.sub(link, piece)
 
 
 def title(block: Block, unit: str) -> str:
@@ -261,7 +279,7 @@ def table(block: Block, published: Published) -> str:
         for name, column in zip(names, published.columns, strict=True)
     )
     longest = _longest(published) if block.type == "table" else {}
-    rows = "".join(f"<tr>{_cells(row, published, longest)}</tr>" for row in published.rows)
+    rows = "".join(f"<tr>{_cells(row, published, longest, block.type == 'table')}</tr>" for row in published.rows)
     named = text(title(block, published.unit))
     return (
         f'<div class="ab-table" tabindex="0" role="region" aria-label="{named}, as a table">'
@@ -294,7 +312,7 @@ def _longest(published: Published) -> dict[int, float]:
     return found if published.people is not None else {}
 
 
-def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]) -> str:
+def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float], linking: bool) -> str:
     depth = len(published.dimensions)
     cells = []
     for number, (column, value) in enumerate(zip(published.columns, row, strict=True)):
@@ -302,7 +320,11 @@ def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]
             plain = column.kind in ("number", "milliseconds") and isinstance(value, int | float)
             shown = format.value(column, value) if plain else format.label(value, published.grain)
             shown += " (so far)" if value is not None and value == published.unfinished else ""
-            cells.append(f'<th scope="row"{_align(column)}{_sort(column, value)}>{text(shown)}</th>')
+            said = text(shown)
+            # The same time begins an hour and a month, and no name of a period is a page's.
+            if linking and value is not None and not isinstance(value, datetime):
+                said = f'<a data-column="{text(column.name.lower())}" data-value="{text(str(value))}">{said}</a>'
+            cells.append(f'<th scope="row"{_align(column)}{_sort(column, value)}>{said}</th>')
         else:
             drawn = isinstance(value, int | float) and number in longest
             bar = bodies.bar(value / longest[number]) if drawn else ""

@@ -1,8 +1,10 @@
 """What a page of the site is made into, and what each of its blocks published."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reports.block import Block
+from reports.html import linked
 from reports.published import Published
 
 __all__ = ["Page", "Series"]
@@ -23,9 +25,13 @@ class Page:
     meta: dict[str, str] = field(default_factory=dict)
     named: dict[str, Published] = field(default_factory=dict)
 
-    def finish(self, content: str) -> str:
-        """The page's HTML with each placeholder replaced. The Markdown converter never saw what comes from data."""
-        for placeholder, piece in self.pieces.items():
+    def finish(self, content: str, to: Callable[[str, str], str | None]) -> str:
+        """The page's HTML with each placeholder replaced. The Markdown converter never saw what comes from data.
+
+        `to` gives the relative URL of the page about a column's value, None where it has none.
+        """
+        for placeholder, unlinked in self.pieces.items():
+            piece = linked(unlinked, to)
             content = content.replace(f"<p>{placeholder}</p>", piece).replace(placeholder, piece)
         return content
 

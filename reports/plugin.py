@@ -28,7 +28,7 @@ from ingest.bucket import DEFAULT, open_bucket
 from reports import assets, collected, warehouse
 from reports.bookkeeping import bookkeeping
 from reports.engine import ENGINES, chosen
-from reports.entities import listed
+from reports.entities import addresses, listed
 from reports.html import banner, freshness, text
 from reports.index import INDEX, badge, index
 from reports.machine import documents
@@ -117,6 +117,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
 
         self.made: dict[str, tuple[File, Row]] = {}
         self.templates = self.site.made(sources, lambda path: _shown(files.src_uris[path]), run)
+        self.addresses = addresses(self.templates, sources)
         for path, pages in self.templates.items():
             for one in pages:
                 uri = f"{one.name}.md"
@@ -179,7 +180,17 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             return above + html
         left_out = [(one.start, one.end) for one in self.site.snapshot.excluded]
         fresh = freshness(self.site.updated, self.site.now, left_out)
-        return above + banner(self.site.sample) + done.finish(html) + fresh
+        return above + banner(self.site.sample) + done.finish(html, self.linker(page, files)) + fresh
+
+    def linker(self, page: MkDocsPage, files: Files) -> Callable[[str, str], str | None]:
+        """Where, seen from a page, the page about a column's value is."""
+
+        def to(column: str, value: str) -> str | None:
+            name = self.addresses.get((str(page.meta.get("application")), column, value))
+            file = files.src_uris.get(f"{name}.md") if name else None
+            return file.url_relative_to(page.file) if file and file != page.file else None
+
+        return to
 
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> None:
         """Stops the build before anything is written, with the faults of all pages together. Warnings are only said."""

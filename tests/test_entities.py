@@ -127,13 +127,69 @@ def test_a_value_is_bound_and_means_nothing_to_sql_html_markdown_or_a_file_syste
     assert html.unescape(title) == f"All of {HOSTILE[:80]} - Notes"
 
 
+TABLE = """# Table
+
+```yaml chart
+type: table
+data: sessions
+x: [shell]
+y: [people, count]
+limit: 4
+title: All shells
+```
+
+```yaml chart
+type: bar
+data: sessions
+x: shell
+y: people
+limit: 4
+title: The same, drawn
+```
+"""
+
+
+def headings(page: Path) -> dict[str, str | None]:
+    """What the row headings of a page's first table say, and where each leads."""
+    first = re.findall(r"<tbody>.*?</tbody>", page.read_text(), re.DOTALL)[0]
+    found = re.findall(r'<th scope="row">(?:<a href="([^"]*)">)?(.*?)(?:</a>)?</th>', first)
+    assert len(found) == first.count("<th ")
+    return {html.unescape(said): html.unescape(url) or None for url, said in found}
+
+
+def test_a_table_leads_to_the_page_of_each_of_its_values_that_has_one(built: Built) -> None:
+    only = TEMPLATE.replace("FROM shells", "FROM shells WHERE shell <> 'Power Shell'")
+    out = built(only, **{"parts/table": TABLE})
+    found = headings(out / "parts/table.html")
+    hostile = found.pop(HOSTILE[:80])
+    # "Other" is what the gate folded, and has no page; neither has who sent nothing, nor what the template left out.
+    assert found == {"fish": "../shell-fish.html", "Power Shell": None, "not known": None, "Other": None}
+    assert hostile and re.fullmatch(r"\.\./shell-[a-z0-9.-]+\.html", hostile)
+    assert "<h1 id=" in (out / "parts" / hostile).read_text()
+    page = (out / "parts/table.html").read_text()
+    assert html.escape(HOSTILE[:80]) in page and "data-value" not in page and "<script>alert" not in page
+    # What is drawn has its numbers below it, without links.
+    assert page.count('href="../shell-fish.html"') == 1
+    assert "fish,20,20" in (out / "data/parts/table/all-shells.csv").read_text()
+
+
+def test_a_value_leads_to_a_page_of_its_own_application_and_not_to_the_page_that_it_stands_on(built: Built) -> None:
+    mine = TABLE.replace("# Table", "---\napplication: notes\n---\n# Table")
+    out = built(TEMPLATE.partition("```sql")[0] + TABLE, mine=mine, shell_again=TEMPLATE)
+    assert set(headings(out / "mine.html").values()) == {None}
+    # Two templates make a page of each shell: the first by name is led to.
+    assert headings(out / "shell-fish.html")["fish"] is None
+    assert headings(out / "shell-fish.html")["Power Shell"] == "shell-power-shell.html"
+
+
 def test_addresses_that_are_directories_are_linked_as_such(built: Built, bucket: Path, tmp_path: Path) -> None:
-    built()
+    built(table=TABLE)
     settings = tmp_path / "mkdocs.yml"
     settings.write_text(settings.read_text().replace("urls: false", "urls: true"))
     out = build(str(bucket), None)
     assert '<a href="../shell-fish/">' in (out / "shell/index.html").read_text()
     assert 'href="../data/shell-fish/systems.csv"' in (out / "shell-fish/index.html").read_text()
+    assert headings(out / "table/index.html")["fish"] == "../shell-fish/"
 
 
 def test_a_template_can_stand_in_nav(built: Built) -> None:

@@ -32,7 +32,8 @@ def shells(*rows: tuple[Value, ...], people: int | None = 30, **more: object) ->
 def figure(text: str, published: Published) -> str:
     block = parse(text)
     plot = charts.figure(block, published) if block.type in charts.CHARTS and not published.empty else None
-    return html.figure(block, published, plot, "chart-x", "SELECT 1 < 2", "../data/page/x")
+    made = html.figure(block, published, plot, "chart-x", "SELECT 1 < 2", "../data/page/x")
+    return html.linked(made, lambda column, value: None)
 
 
 class Read(HTMLParser):
@@ -67,6 +68,21 @@ def test_a_label_makes_no_element_no_attribute_and_no_comment(label: str, kind: 
     plain, hostile = (Read(figure(text, shells((given, 12), ("zsh", 11)))) for given in ("fish", label))
     assert Counter(hostile.elements) == Counter(plain.elements)
     assert hostile.comments == 0
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+def test_where_a_value_leads_is_asked_for_it_as_it_is(label: str) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def to(column: str, value: str) -> str:
+        asked.append((column, value))
+        return 'x"><b>'
+
+    block = parse(BAR.replace("bar", "table"))
+    read = Read(html.linked(html.figure(block, shells((label, 12)), None, "id", "", "x"), to))
+    assert asked == [("shell", label)]
+    assert [names for tag, names in read.elements if tag == "a"][1:2] == [("href",)]
+    assert not {"b", "script", "img"} & {tag for tag, _ in read.elements}
 
 
 @pytest.mark.parametrize("label", HOSTILE)
