@@ -176,11 +176,15 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         if self.served:
             file = _shown(self.made[uri][0] if uri in self.made else page.file)
             above += mistakes([fault for fault in self.site.faults if fault.file == file])
+        of_data = uri in self.templates or uri in self.made or (done is not None and self.site.of_data(done))
+        above += banner(self.site.sample) if of_data else ""
         if done is None or not done.pieces:
             return above + html
+        whole = above + done.finish(html, self.linker(page, files))
+        if not of_data:
+            return whole
         left_out = [(one.start, one.end) for one in self.site.snapshot.excluded]
-        fresh = freshness(self.site.updated, self.site.now, left_out)
-        return above + banner(self.site.sample) + done.finish(html, self.linker(page, files)) + fresh
+        return whole + freshness(self.site.updated, self.site.now, left_out)
 
     def linker(self, page: MkDocsPage, files: Files) -> Callable[[str, str], str | None]:
         """Where, seen from a page, the page about a column's value is."""

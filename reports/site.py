@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import duckdb
+
 from reports import entities
 from reports.loaded import Loaded
 from reports.made import Page, Series
@@ -14,12 +16,15 @@ from reports.making import Making
 from reports.page import Fault, front_matter, key_line
 from reports.published import Published
 from reports.queries import Queries, Row, near
+from reports.sandbox import parse, walk
 from reports.shared import Shared
-from reports.warehouse import PROBE, Snapshot, connect
+from reports.warehouse import PROBE, VIEWS, Snapshot, connect
 
 __all__ = ["CLOSED", "MINIMUM_USERS", "Page", "Series", "Site"]
 
 MINIMUM_USERS = 10
+# What a query reads where it does not make its rows itself; a chart of the page is itself made from these.
+DATA = VIEWS.keys() | {"page"}
 # After which time new sessions can be let into the pages, all at once.
 CLOSED = ("day", "week", "month")
 
@@ -99,6 +104,10 @@ class Site:
         self.faults += [fault for fault in faults if fault not in self.faults]
         return page
 
+    def of_data(self, page: Page) -> bool:
+        """Whether a page shows anything that was read, and not only values that stand in its own queries."""
+        return any(one.published.people is not None or _tables(self.connection, one) & DATA for one in page.series)
+
     def made(
         self, sources: Mapping[str, str], file: Callable[[str], str], run: Callable[[str], Page]
     ) -> dict[str, list[entities.Made]]:
@@ -132,6 +141,14 @@ class Site:
             return str(given), []
         message = f'no application "{given}" in the registry; {near(str(given), known)}'
         return None, [Fault(file, key_line(source, "application"), message, 1)]
+
+
+def _tables(connection: duckdb.DuckDBPyConnection, series: Series) -> set[str]:
+    """All that a block and the queries behind it read, in small letters."""
+    nodes = [node for _, sql in series.queries for node in walk(parse(connection, sql))]
+    return {series.block.data.lower()} | {
+        str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"
+    }
 
 
 def _began(period: str, now: datetime) -> datetime:

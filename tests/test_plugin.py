@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from reports import choices
 from reports.cli import main
 from reports.plugin import BuildError, build
-from tests.sites import fill, project, runs
+from tests.sites import APPLICATION, fill, project, runs
 
 CHART = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\ntitle: Shells\n```\n"
 
@@ -49,6 +49,28 @@ def test_a_page_with_a_chart_becomes_a_site_with_its_downloads(tmp_path: Path, m
     assert "ab-fresh" not in (out / "sub/plain.html").read_text()
     for path in out.rglob("*"):
         assert path.is_dir() or b"SECRET" not in path.read_bytes(), path
+
+
+def test_a_page_says_that_its_data_is_made_up_if_it_has_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Columns may be called as views are.
+    values = "```sql measured\nSELECT * FROM (VALUES ('a', 1)) AS given(sessions, pipeline)\n```\n"
+    none = "```yaml chart\ntype: table\ndata: {}\npeople: none\n{}```\n"
+    later = "```sql later\nSELECT count(*) AS n FROM (FROM pipeline)\n```\n```sql last\nFROM later\n```\n"
+    named = CHART.replace("title", "name: shells\ntitle")
+    pages = {
+        "index.md": f"# Notes\n\n{named}",
+        "runs.md": "# Runs\n\n" + later + none.format("last", ""),
+        "shell.md": "---\nfor: SELECT shell, people FROM shells\n---\n# {{ page.shell }}\n\n{{ page.people }}\n",
+        "measured.md": "# Measured\n\n" + values + none.format("measured", "name: own\n") + none.format("own", ""),
+        "plain.md": "# Plain\n",
+    }
+    project(tmp_path, pages, application="sample = true" + APPLICATION)
+    fill(tmp_path / "bucket", runs(1, 12, shellName="fish"))
+    out = built(tmp_path, monkeypatch)
+    texts = {path.stem: path.read_text() for path in out.glob("*.html") if path.stem != "404"}
+    assert {name for name, text in texts.items() if "Made-up data" in text} == {"index", "runs", "shell", "shell-fish"}
+    # Nor is there a date of data where there is no data.
+    assert "ab-table" in texts["measured"] and "ab-fresh" not in texts["measured"]
 
 
 def test_a_block_is_drawn_wherever_markdown_lets_it_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
