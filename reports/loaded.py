@@ -17,8 +17,8 @@ __all__ = ["Loaded"]
 
 # The columns of its run, as one, in each row of events and spans.
 RUN = "session"
-# Besides what a page names: whose row it is, and what a page is narrowed by.
-ALWAYS = ("user_id", "application")
+# Besides what a page names: whose row it is.
+ALWAYS = ("user_id",)
 
 
 class Loaded:
@@ -46,7 +46,9 @@ class Loaded:
     def relation(self, view: str, application: str | None, columns: Collection[str] = ()) -> str | None:
         """SQL of a view's rows, narrowed to an application; None if one of these columns is not loaded."""
         wanted = self._wanted[view] = self._wanted.get(view) or self._columns(view)
-        if not {column.lower() for column in columns} <= {name.lower() for name in wanted}:
+        # A page that is narrowed names it in its front matter, and so loads the column.
+        needed = {*columns, *(["application"] if application else [])}
+        if not {column.lower() for column in needed} <= {name.lower() for name in wanted}:
             return None
         if self._tables.get(view) != wanted:
             selected = ", ".join(f"{sql} AS {quote(name)}" for name, sql in wanted.items())

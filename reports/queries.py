@@ -106,9 +106,10 @@ class Queries:
     @contextmanager
     def _reading(self, sql: str) -> Iterator[None]:
         """Puts what is loaded in the place of the views that a query reads."""
-        views = self.loaded.read_by(sql) if self.loaded else []
-        for view in views:
-            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS FROM {self.rows(view)}")
+        views = {view: self.rows(view) for view in self.loaded.read_by(sql)} if self.loaded else {}
+        views = {view: rows for view, rows in views.items() if rows}
+        for view, rows in views.items():
+            self.cursor.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS FROM {rows}")
         try:
             yield
         finally:

@@ -62,9 +62,10 @@ def site(snapshot: warehouse.Snapshot) -> Iterator[Site]:
 def test_a_query_gives_what_the_views_give(
     site: Site, application: str | None, sql: str, loaded: list[str], rows: int
 ) -> None:
-    page = f"```sql q\n{sql}\n```\n"
-    site.want([page])
+    narrowed = f"---\napplication: {application}\n---\n" if application else ""
+    site.want([f"{narrowed}```sql q\n{sql}\n```\n"])
     assert site.loaded
+    assert all(site.loaded.relation(view, application) for view in loaded)
     assert site.loaded.read_by(sql) == loaded
     found = []
     for given in (None, site.loaded):
@@ -104,10 +105,13 @@ def test_what_no_page_names_is_not_loaded(site: Site) -> None:
                 name for name, *_ in cursor.execute(f"DESCRIBE FROM {loaded.relation(view, None)}").fetchall()
             ]
     assert there == {
-        "sessions": ["application", "user_id", "shell"],
-        "spans": ["application", "user_id", "type", "session"],
+        "sessions": ["user_id", "shell"],
+        "spans": ["user_id", "type", "session"],
     }
     assert loaded.relation("sessions", None, ["os"]) is None
+    assert loaded.relation("sessions", "notes") is None
+    loaded.want("---\napplication: notes\n---\n" + PAGE.format("shell"))
+    assert loaded.relation("sessions", "notes")
 
 
 def test_where_no_file_can_be_written_it_is_held_in_memory(
