@@ -60,7 +60,6 @@ class BuildError(Exception):
 class AbaculusConfig(Config):  # type: ignore[no-untyped-call]
     """The plugin's settings in mkdocs.yml."""
 
-    bucket = config_options.Optional(config_options.Type(str))
     engine = config_options.Optional(config_options.Choice(ENGINES))
     minimum_users = config_options.Type(int, default=MINIMUM_USERS)
     rounded = config_options.Type(bool, default=False)
@@ -74,6 +73,8 @@ class AbaculusConfig(Config):  # type: ignore[no-untyped-call]
 class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-call]
     """Runs the chart blocks of pages and puts the published figures in their place."""
 
+    # What `abaculus build` was asked to read.
+    bucket: str | None = None
     # What `serve` keeps from one build to the next: then a mistake is shown in its page, and stops nothing.
     served: Site | None = None
     compiled: str | None = None
@@ -86,7 +87,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
             self.site = self.served
             self.site.faults.clear()
         else:
-            bucket = self.config.bucket or os.environ.get("ABACULUS_BUCKET") or DEFAULT
+            bucket = self.bucket or os.environ.get("ABACULUS_BUCKET") or DEFAULT
             engine = chosen(self.config.engine)
             snapshot = warehouse.fetch(open_bucket(bucket), bucket, registry.load(), engine)
             self.site = Site(snapshot, **self.config.rules())
@@ -261,7 +262,7 @@ def build(bucket: str, out: Path | None, engine: str | None = None) -> Path:
             config = load_config("mkdocs.yml", strict=True, site_dir=f"{beside}/new")
             with suppress(KeyError):
                 plugin = config.plugins["abaculus"]
-                plugin.config.bucket = bucket
+                plugin.bucket = bucket
                 plugin.config.engine = engine or plugin.config.engine
             mkdocs_build(config)
             if place.exists():
