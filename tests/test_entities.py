@@ -152,7 +152,7 @@ title: The same, drawn
 def headings(page: Path) -> dict[str, str | None]:
     """What the row headings of a page's first table say, and where each leads."""
     first = re.findall(r"<tbody>.*?</tbody>", page.read_text(), re.DOTALL)[0]
-    found = re.findall(r'<th scope="row">(?:<a href="([^"]*)"[^>]*>)?(.*?)(?:</a>)?</th>', first)
+    found = re.findall(r'<th scope="row">(?:<a href="([^"]*)">)?(.*?)(?:</a>)?</th>', first)
     assert len(found) == first.count("<th ")
     return {html.unescape(said): html.unescape(url) or None for url, said in found}
 
