@@ -48,7 +48,7 @@ def s3_server(directory: Path, bucket: str = "abaculus") -> Iterator[Mapping[str
     weed = Path(sys.executable).with_name("weed")
     command = [str(weed), "server", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-filer"]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-volume.max=64"]
-    command += ["-master.volumeSizeLimitMB=64", "-s3.port.https=0"]
+    command += ["-master.volumeSizeLimitMB=1024", "-s3.port.https=0"]
     for name, port, grpc in zip(names, ports[::2], ports[1::2], strict=True):
         command += [f"-{name}.port={port}", f"-{name}.port.grpc={grpc}"]
     endpoint = f"http://127.0.0.1:{ports[6]}"
