@@ -26,14 +26,20 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-# Scrolls through the page, so that every chart comes into view once and is drawn.
+# Brings every chart into view once, and waits until each that can be seen is drawn and nothing moves: the theme fades
+# in again what is at the top.
 SCROLL = """async () => {
-  for (let y = 0; y < document.body.scrollHeight; y += 600) {
-    window.scrollTo(0, y);
-    await new Promise((done) => setTimeout(done, 100));
+  const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+  const plots = [...document.querySelectorAll(".ab-plot")];
+  for (const plot of plots) {
+    plot.scrollIntoView({ block: "center", behavior: "instant" });
+    await pause(50);
   }
-  window.scrollTo(0, 0);
-  await new Promise((done) => setTimeout(done, 400));
+  const drawn = (plot) => !plot.clientWidth || plot.querySelector("svg.main-svg");
+  for (let waited = 0; waited < 10000 && !plots.every(drawn); waited += 50) await pause(50);
+  window.scrollTo({ top: 0, behavior: "instant" });
+  await pause(plots.length ? 400 : 0);
+  await Promise.race([Promise.allSettled(document.getAnimations().map((one) => one.finished)), pause(2000)]);
 }"""
 
 
