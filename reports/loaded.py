@@ -10,15 +10,13 @@ from collections.abc import Collection, Mapping
 import duckdb
 
 from reports.page import fences, front_matter, words
-from reports.sandbox import parse, walk
+from reports.sandbox import parse, tables, walk
 from reports.warehouse import LOADED, VIEWS, describe, literal, quote
 
 __all__ = ["Loaded"]
 
 # The columns of its run, as one, in each row of events and spans.
 RUN = "session"
-# Besides what a page names: whose row it is.
-ALWAYS = ("user_id",)
 
 
 class Loaded:
@@ -26,7 +24,8 @@ class Loaded:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
-        self._words = {view: set(ALWAYS) for view, unit in VIEWS.items() if unit}
+        # Besides what a page names: whose row it is.
+        self._words = {view: {"user_id"} for view, unit in VIEWS.items() if unit}
         self._parts: set[str] = set()
         self._views: dict[str, Mapping[str, str]] = {}
         # What is to be loaded, until a page names more.
@@ -63,8 +62,8 @@ class Loaded:
         nodes = list(walk(parse(self.connection, sql)))
         if any(_reads_all(node) for node in nodes):
             return []
-        tables = {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
-        return [view for view, unit in VIEWS.items() if unit and view in tables]
+        read = tables(nodes)
+        return [view for view, unit in VIEWS.items() if unit and view in read]
 
     def _columns(self, view: str) -> Mapping[str, str]:
         """The columns to load, with the SQL of each."""

@@ -16,7 +16,7 @@ from reports.conceal import Key
 from reports.labels import BOOLEANS, labelled
 from reports.page import Fault
 from reports.published import OTHER, UNKNOWN, Column
-from reports.sandbox import QueryError, parse, walk
+from reports.sandbox import QueryError, parse, tables, walk
 from reports.site import Series
 from reports.warehouse import VIEWS, literal, quote
 
@@ -133,12 +133,11 @@ def _rows(connection: duckdb.DuckDBPyConnection, series: Series) -> tuple[set[st
     filters = [f"application {series.application}"]
     for _, sql in series.queries:
         try:
-            tree = parse(connection, sql)
+            nodes = list(walk(parse(connection, sql)))
         except QueryError:
             continue
-        for node in walk(tree):
-            if node.get("type") == "BASE_TABLE":
-                views |= {str(node["table_name"]).lower()} & VIEWS.keys()
+        views |= tables(nodes) & VIEWS.keys()
+        for node in nodes:
             filters += [f"{key} {_plain(node[key])}" for key in FILTERS if node.get(key)]
     return {view for view in views if VIEWS[view]}, sorted(filters)
 

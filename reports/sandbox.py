@@ -15,7 +15,7 @@ import duckdb
 
 from reports.macros import BY_PERSON, MACROS
 
-__all__ = ["QueryError", "check", "explain", "parse", "walk"]
+__all__ = ["QueryError", "check", "explain", "parse", "tables", "walk"]
 
 # Longer or deeper SQL takes DuckDB's parser off its stack, and this process with it.
 LONGEST = 10_000
@@ -139,6 +139,11 @@ def walk(node: Any, without: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
             pending.extend(value for key, value in current.items() if key not in without)
         elif isinstance(current, list):
             pending.extend(current)
+
+
+def tables(nodes: Iterable[Mapping[str, Any]]) -> set[str]:
+    """All tables and views that are read in these nodes of a tree, in small letters."""
+    return {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
 
 
 def _place(sql: str, location: Any) -> Place | None:

@@ -16,7 +16,7 @@ from reports.making import Making
 from reports.page import Fault, front_matter, key_line
 from reports.published import Published
 from reports.queries import Queries, Row, near
-from reports.sandbox import parse, walk
+from reports.sandbox import parse, tables, walk
 from reports.shared import Shared
 from reports.warehouse import PROBE, VIEWS, Snapshot, connect
 
@@ -145,10 +145,7 @@ class Site:
 
 def _tables(connection: duckdb.DuckDBPyConnection, series: Series) -> set[str]:
     """All that a block and the queries behind it read, in small letters."""
-    nodes = [node for _, sql in series.queries for node in walk(parse(connection, sql))]
-    return {series.block.data.lower()} | {
-        str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"
-    }
+    return {series.block.data.lower()}.union(*(tables(walk(parse(connection, sql))) for _, sql in series.queries))
 
 
 def _began(period: str, now: datetime) -> datetime:
