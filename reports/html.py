@@ -40,7 +40,6 @@ def linked(piece: str, to: Callable[[str, str], str | None]) -> str:
 
     def link(found: re.Match[str]) -> str:
         url = to(html.unescape(found[1]), html.unescape(found[2]))
-        # The theme lets links break between any two letters: a name in a wide table would be as wide as one of them.
         return found[3] if url is None else f'<a href="{text(url)}">{found[3]}</a>'
 
     return VALUE.sub(link, piece)

@@ -334,7 +334,7 @@
 
   const begin = (root) => {
     root.querySelectorAll(".ab-plot").forEach((plot) => seen.observe(plot));
-    root.querySelectorAll("table.ab-sort").forEach((table) => { if (!table.closest("details:not([open])")) sortable(table); });
+    root.querySelectorAll("table.ab-sort:not(details:not([open]) *)").forEach(sortable);
   };
 
   // A table that is folded away waits until it is unfolded: a page has a score of them, and most are never looked at.
