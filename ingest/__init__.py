@@ -1,1 +1,0 @@
-"""The ingest function: checks a session that a command-line tool sends and stores it, once, in a bucket."""

@@ -1,12 +1,12 @@
-"""Runs the function where a container is started: the bucket from ABACULUS_BUCKET, the port from PORT."""
+"""Runs the function in a container, with the bucket in ABACULUS_BUCKET and the port in PORT."""
 
 import os
 import sys
 
-from ingest.asgi import serve
-from ingest.bucket import BucketError
-from ingest.registry import RegistryError
-from ingest.settings import SettingsError
+from ingest.function.bucket_url import BucketError
+from ingest.function.registry import RegistryError
+from ingest.function.server import serve
+from ingest.function.settings import SettingsError
 
 if __name__ == "__main__":
     bucket = os.environ.get("ABACULUS_BUCKET")

@@ -1,34 +1,36 @@
-"""The wire format for machines: a JSON Schema of a session and an OpenAPI document, made from the code that checks.
-
-A schema cannot say everything: that an end is not before its start, that an application is registered, or that two
-names differ in more than case. The descriptions say it, and the function checks it.
+"""The wire format for programs: a JSON Schema of a session and an OpenAPI document, generated from the code that
+checks. A schema cannot say that an end is not before its start, that an application is registered, or that two names
+differ in more than case. The descriptions say this, and the function checks it.
 """
 
 from typing import Any
 
-from ingest.function import JSON, NDJSON, SECURITY
-from ingest.session import EVENT, NAME, SESSION, SPAN, UUID4, VERSION
-from ingest.settings import Settings
+from ingest.function.answers import JSON, SECURITY
+from ingest.function.routes import NDJSON
+from ingest.function.session_format import EVENT, NAME, SESSION, SPAN, UUID4, VERSION
+from ingest.function.settings import Settings
 
 __all__ = ["openapi", "session_schema"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# The same as ingest.session.TIME, in the dialect of regular expressions that schemas use.
+# The same as ingest.function.session_format.TIME, in the regular expressions of schemas.
 TIME = r"^\d{4}-\d{2}-\d{2}[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$"
 
 
 def session_schema(settings: Settings | None = None) -> dict[str, Any]:
-    """What a session may be, as JSON Schema (draft 2020-12)."""
+    """The format of a session, as JSON Schema (draft 2020-12)."""
     limits = settings or Settings()
     time = {"type": "string", "format": "date-time", "pattern": TIME}
+    near = f"At most {limits.future_hours} hours in the future and {limits.past_days} days in the past."
+    bounded = time | _said(near)
     attributes = {
         "type": ["object", "null"],
-        "description": "Facts by name. What the application's registry does not declare is left out of what is stored.",
+        "description": "Facts by name. Members that the application's registry does not declare are not stored.",
         "maxProperties": limits.max_attributes,
         "propertyNames": {"pattern": f"^{NAME.pattern}$", "maxLength": limits.name_length},
         "additionalProperties": {
             "anyOf": [
-                # No NUL: storage cannot hold it.
+                # No NUL, which storage cannot hold.
                 {"type": "string", "maxLength": limits.string_length, "pattern": r"^[^\u0000]*$"},
                 {"type": "number", "minimum": -(2**63), "maximum": 2**63 - 1},
                 {"type": ["boolean", "null"]},
@@ -36,14 +38,18 @@ def session_schema(settings: Settings | None = None) -> dict[str, Any]:
         },
     }
     kind = {"type": "string", "minLength": 1, "maxLength": limits.name_length, "pattern": r"^[^\u0000]+$"}
-    event = _object(EVENT, {"type": kind, "time": time, "attributes": attributes}, ["type", "time"])
+    event = _object(EVENT, {"type": kind, "time": bounded, "attributes": attributes}, ["type", "time"])
     span = _object(
         SPAN,
-        {"type": kind, "startTime": time, "endTime": time | _said("Not before startTime."), "attributes": attributes},
+        {
+            "type": kind,
+            "startTime": bounded,
+            "endTime": time | _said(f"Not before startTime. {near}"),
+            "attributes": attributes,
+        },
         ["type", "startTime", "endTime"],
     )
     uuid = {"type": "string", "pattern": f"^{UUID4.pattern}$"}
-    start = f"At most {limits.future_hours} hours in the future and {limits.past_days} days in the past."
     return {
         "$schema": DIALECT,
         "title": "Session",
@@ -53,8 +59,8 @@ def session_schema(settings: Settings | None = None) -> dict[str, Any]:
             {
                 "sessionId": uuid | _said("New for each run. Sending a session again is safe: it counts once."),
                 "userId": uuid | _said("The same for all runs of one installation."),
-                "sessionStartTime": time | _said(start),
-                "sessionEndTime": time | _said("Not before sessionStartTime, compared with all digits."),
+                "sessionStartTime": bounded,
+                "sessionEndTime": time | _said(f"Not before sessionStartTime, compared with all digits. {near}"),
                 "ingestionTime": {"anyOf": [time, {"type": "null"}], "description": "Overwritten by the function."},
                 "applicationId": {"type": "string", "minLength": 1, "description": "An id in the registry."},
                 "applicationVersion": {
@@ -84,8 +90,11 @@ FAULT = {
     "type": "object",
     "properties": {
         "key": {"type": "string", "description": "Where: `userId`, `events[0].time`, `attributes[name]`."},
-        "type": {"type": "string", "description": "Which fault: `required`, `uuid4`, `gtefield`, `version`, …"},
-        "invalidValue": {"description": "What was sent; left out for `required`."},
+        "type": {
+            "type": "string",
+            "description": "The rule: `required`, `uuid4`, `gtefield`, …; `more` counts those that are not listed.",
+        },
+        "invalidValue": {"description": "The value that was sent; left out for `required`."},
         "message": {"type": "string"},
     },
     "required": ["key", "type", "message"],
@@ -100,14 +109,17 @@ ERROR = {
 RESULTS = {
     "type": "object",
     "properties": {
-        "message": {"type": "string"},
+        "message": {"type": "string", "description": "Parts that a too large answer leaves out."},
         "results": {
             "type": "array",
             "items": {
                 "type": "object",
                 "properties": {
                     "line": {"type": "integer", "minimum": 1},
-                    "sessionId": {"type": ["string", "null"]},
+                    "sessionId": {
+                        "type": ["string", "null"],
+                        "description": "null where the line has none, and in answers that would be too large.",
+                    },
                     "status": {"enum": [201, 304, 400, 410, 413, 503]},
                     "error": {"$ref": "#/components/schemas/Error"},
                 },
@@ -142,8 +154,8 @@ def openapi(version: str, settings: Settings | None = None) -> dict[str, Any]:
         "408": answer("The body took too long", "Error"),
         "410": answer("The application is retired: delete the queue and stop", "Error"),
         "413": answer("Too large", "Error"),
-        "429": answer("Too many requests: come again", Retry_After="integer"),
-        "503": answer("Cannot be taken now: come again", "Error", Retry_After="integer"),
+        "429": answer("Too many requests: send it again later", Retry_After="integer"),
+        "503": answer("Busy: send it again later", "Error", Retry_After="integer"),
     }
     encoding = {
         "name": "Content-Encoding",
@@ -157,7 +169,7 @@ def openapi(version: str, settings: Settings | None = None) -> dict[str, Any]:
         "info": {
             "title": "Abaculus ingest",
             "version": version,
-            "description": "Takes sessions of command-line tools and stores each once.",
+            "description": "Accepts sessions of command-line tools and stores each once.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {
@@ -188,7 +200,7 @@ def openapi(version: str, settings: Settings | None = None) -> dict[str, Any]:
                 },
                 "post": {
                     "operationId": "postSessions",
-                    "summary": "Store several sessions, one a line; every line is judged alone",
+                    "summary": "Store several sessions, one on each line; each line is checked separately",
                     "parameters": [encoding],
                     "requestBody": {
                         "required": True,
@@ -196,7 +208,7 @@ def openapi(version: str, settings: Settings | None = None) -> dict[str, Any]:
                         "description": f"At most {limits.batch_lines} lines and {limits.batch_bytes} bytes.",
                     },
                     "responses": {
-                        "200": answer("What became of each line", "Results"),
+                        "200": answer("The result of each line", "Results"),
                         **refused,
                         "410": answer("The application of every line is retired", "Results"),
                     },

@@ -1,7 +1,7 @@
-"""Telemetry for command-line tools that their users never feel and can trust.
+"""Telemetry for command-line tools that users do not notice and can trust.
 
-Importing this takes well under a millisecond on top of what Python loads anyway, and it stays so: what only a run that
-is recorded needs is imported by that run, and what speaks with the network by a process of its own.
+Importing this takes well under a millisecond in addition to what Python loads anyway. Only a recorded run imports what
+it needs, and only a separate process imports network modules.
 """
 
 from abaculus.session import Session, Span

@@ -1,4 +1,4 @@
-"""Which continuous integration system a run is in, by the variables that each sets."""
+"""The continuous integration system of a run, by the variables that each system sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO = ("", "0", "false", "no", "off")
 
 
 def system() -> str | None:
-    """The system's name, `other` for one that is not known, None outside."""
+    """The system's name, `other` for an unknown one, None outside of CI."""
     for variable, name in SYSTEMS.items():
         if os.environ.get(variable, "").strip().lower() not in NO:
             return name

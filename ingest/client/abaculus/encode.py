@@ -1,4 +1,4 @@
-"""Writes JSON. Python's own module for it, with all that it imports, takes longer than all else that a run does."""
+"""Writes JSON. Importing Python's own module for this takes longer than everything else in a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def encode(value: object) -> str:
-    """A value as JSON: objects, lists, strings, finite numbers, booleans and None, as sessions are made of."""
+    """A value as JSON: the objects, lists, strings, finite numbers, booleans and None of sessions."""
     if value is None:
         return "null"
     if isinstance(value, str):

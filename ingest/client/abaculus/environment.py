@@ -15,7 +15,7 @@ ARCHITECTURES = {
     "x86": "x86", "armv7l": "arm", "armv6l": "arm", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64",
 }  # fmt: skip
 SHELLS = ("bash", "zsh", "fish", "sh", "dash", "ksh", "tcsh", "nu", "pwsh", "xonsh", "elvish")
-# By what the terminal sets: a variable that is there, or what TERM_PROGRAM says.
+# By the variables that terminals set, or by TERM_PROGRAM.
 TERMINALS = {
     "WT_SESSION": "Windows Terminal",
     "KITTY_WINDOW_ID": "kitty",
@@ -30,7 +30,7 @@ TERM_PROGRAMS = {
 
 
 def facts() -> dict[str, str | bool]:
-    """The facts that can be told; what is not known is left out."""
+    """The known facts. Unknown ones are left out."""
     ci = system()
     known = {
         "osName": next((name for key, name in OPERATING_SYSTEMS.items() if sys.platform.startswith(key)), "other"),
@@ -56,7 +56,7 @@ def _shell() -> str | None:
     if not path:
         if sys.platform != "win32":
             return None
-        # PowerShell adds its modules of the user's own to the path that a bare console has, too.
+        # PowerShell adds the user's modules to the path that every console has.
         return "powershell" if len(os.environ.get("PSMODULEPATH", "").split(os.pathsep)) > 2 else "cmd"
     name = os.path.basename(path).lower().removesuffix(".exe")
     return name if name in SHELLS else "other"

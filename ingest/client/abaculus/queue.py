@@ -1,69 +1,91 @@
-"""Sessions that wait on the disk, a file each, until a later run sends them.
+"""Waiting sessions on disk, one file for each, until a later run sends them.
 
-A name tells what a directory listing would have to ask the disk for: when the session began, in milliseconds, how many
-bytes it has, and its id. So 500 waiting files cost a run no more than one listing.
+The name of a file has the start of the session in milliseconds, its size in bytes, and its id. So a run needs only one
+directory listing, even with 500 waiting files.
 """
 
 from __future__ import annotations
 
 import os
+import time
 
 from abaculus import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from abaculus.telemetry import Telemetry
+    from abaculus.tool import Tool
 
-__all__ = ["COUNTS", "age", "count", "keep", "names", "path", "session_id", "tell"]
+__all__ = [
+    "COUNTS", "age", "count", "document", "due", "keep", "names", "path", "session_id", "surplus", "tell",
+]  # fmt: skip
 
 FILES = 500
 BYTES = 5_000_000
 SESSION_BYTES = 1 << 20  # the server's limit
-# What became of sessions, told in the next one; `stopped` counts uploads that ended after too many failures.
+MANY = 20
+WAIT = 3600.0  # seconds
+# Results of uploads, which the next session reports. `stopped` counts failed uploads.
 COUNTS = ("sent", "failed", "refused", "givenUp", "dropped", "stopped")
 REPORT = "TelemetryReport"
 
 
-def keep(telemetry: Telemetry, document: dict[str, object], milliseconds: int) -> None:
-    """Queues a session that has ended, and has what waited before it sent. Raises OSError."""
-    from abaculus import detach
+def keep(tool: Tool, recorded: dict[str, object], milliseconds: int) -> None:
+    """Queues a session that has ended, and starts the upload of earlier ones. Raises OSError."""
+    from abaculus import consent, detach
     from abaculus.ci import system
     from abaculus.encode import encode
-    from abaculus.version import normal
 
-    directory = telemetry.directory
-    if directory is None or not telemetry.allowed():
-        return  # the user said no in the meantime
+    directory = tool.directory
+    if directory is None or not consent.allowed(tool):
+        return  # the user has said no meanwhile
     told = _tally(directory)
-    if any(told.values()) and (telemetry.collects is None or f"events.{REPORT}" in telemetry.collects):
-        events = document["events"]
+    if any(told.values()) and (tool.collects is None or f"events.{REPORT}" in tool.collects):
+        events = recorded["events"]
         assert isinstance(events, list)
-        event = {"type": REPORT, "time": document["sessionEndTime"], "attributes": told}
-        document["events"] = [*events[:999], event]
+        event = {"type": REPORT, "time": recorded["sessionEndTime"], "attributes": told}
+        recorded["events"] = [*events[:999], event]
     id = state.new_id()
-    user = state.user_id(directory)
-    who = {"applicationId": telemetry.application, "applicationVersion": normal(telemetry.version)}
-    data = encode({"sessionId": id, "userId": user, **who, **document}).encode()
+    data = encode(document(tool, recorded, id, state.user_id(directory))).encode()
     if len(data) > SESSION_BYTES:
         count(directory, dropped=1)
         return
     before = names(directory)
     kept = _put(directory, id, data, milliseconds, before)
-    if system() is not None:
-        # The disk is thrown away with the run: the one case in which it is waited for.
-        detach.start(telemetry, directory, wait=2.0)
-    elif before:
-        # Not this session: until the tool runs again, `telemetry show` can show it and `off` delete it.
-        detach.start(telemetry, directory, leave=kept)
+    if tool.upload == "inline" or system() is not None or os.getpid() == 1:
+        # The disk is lost after the run, as in CI. When process 1 ends, so does the container with all its processes.
+        # The cases in which a run waits for the upload.
+        detach.start(tool, directory, wait=2.0)
+    elif due(before, time.time()):
+        # Without this session, so that `telemetry show` can show it and `off` can delete it until the next run.
+        detach.start(tool, directory, leave=kept)
+
+
+def document(tool: Tool, recorded: dict[str, object], id: str, user: str) -> dict[str, object]:
+    """The session as it is sent: the recorded data, the tool and the user."""
+    from abaculus.version import normal
+
+    who = {"applicationId": tool.application, "applicationVersion": normal(tool.version)}
+    return {"sessionId": id, "userId": user, **who, **recorded}
+
+
+def due(waiting: list[str], now: float) -> bool:
+    """Whether an upload is due: the oldest session has waited an hour, or many wait."""
+    # A start in the future comes from a wrong clock.
+    return len(waiting) >= MANY or (bool(waiting) and abs(age(waiting[0], now)) >= WAIT)
+
+
+def surplus(waiting: list[str], bytes: int) -> int:
+    """How many of the oldest files to delete to make room for a session of so many bytes."""
+    total = sum(map(size, waiting)) + bytes
+    gone = 0
+    while gone < len(waiting) and (len(waiting) - gone >= FILES or total > BYTES):
+        total -= size(waiting[gone])
+        gone += 1
+    return gone
 
 
 def _put(directory: str, id: str, data: bytes, milliseconds: int, waiting: list[str]) -> str:
-    total = sum(map(size, waiting)) + len(data)
-    dropped = 0
-    while waiting and (len(waiting) >= FILES or total > BYTES):
-        oldest, *waiting = waiting
-        total -= size(oldest)
-        dropped += state.remove(path(directory, oldest))
+    dropped = sum(state.remove(path(directory, name)) for name in waiting[: surplus(waiting, len(data))])
     if dropped:
         count(directory, dropped=dropped)
     name = f"{max(milliseconds, 0):015d}-{len(data)}-{id}.json"
@@ -81,7 +103,7 @@ def names(directory: str) -> list[str]:
 
 
 def path(directory: str, name: str) -> str:
-    """Where a waiting file lies."""
+    """The path of a waiting file."""
     return os.path.join(directory, "queue", name)
 
 
@@ -103,7 +125,7 @@ def session_id(name: str) -> str:
 
 
 def count(directory: str, **counts: int) -> None:
-    """Counts what became of sessions, for the next one to tell."""
+    """Counts the results of uploads, for the report of the next session."""
     if any(counts.values()):
         state.append(os.path.join(directory, "tally"), " ".join(f"{name}={number}" for name, number in counts.items()))
 
@@ -119,7 +141,7 @@ def tell(text: str) -> dict[str, int]:
 
 
 def _tally(directory: str) -> dict[str, int]:
-    # Taken by renaming: of two runs that end together, one tells it.
+    # Taken by renaming, so that only one of two runs that end together reports it.
     mine = os.path.join(directory, f".tally.{os.urandom(6).hex()}")
     try:
         os.rename(os.path.join(directory, "tally"), mine)

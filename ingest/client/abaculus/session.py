@@ -1,23 +1,23 @@
-"""What a run tells about itself: attributes, events and spans, kept in memory until the run ends.
-
-Nothing here raises into the tool: what the server would refuse is left out, and said to the tool's log at debug.
+"""The record of a run: attributes, events and spans, in memory until the run ends. Nothing here raises into the tool.
+Data that the server would refuse is left out, and logged at debug.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
 import time
+
+from abaculus.tool import debug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
-    from abaculus.telemetry import Telemetry
+    from abaculus.tool import Tool
 
     Scalar = str | int | float | bool | None
-    # By lower-case name, because the server takes names that differ only in case for one.
+    # By lower-case name, because the server treats names that differ only in case as one.
     Attributes = dict[str, tuple[str, Scalar]]
 
 __all__ = ["Session", "Span"]
@@ -29,23 +29,13 @@ NAME = 64
 TEXT = 4_096
 
 
-def debug(message: str) -> None:
-    """Says it to the tool's log, if the tool has one: who has not imported logging cannot be listening."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        try:
-            logging.getLogger("abaculus").debug(message)
-        except Exception:  # noqa: S110 (a broken log handler is no reason to break the tool)
-            pass
-
-
 def is_name(name: object) -> bool:
-    """Whether the server takes this as a name: a letter, then letters and digits."""
+    """Whether the server accepts this as a name: a letter, then letters and digits."""
     return isinstance(name, str) and 0 < len(name) <= NAME and name.isascii() and name.isalnum() and name[0].isalpha()
 
 
 def storable(value: object) -> bool:
-    """Whether the server takes this as a value."""
+    """Whether the server accepts this as a value."""
     if isinstance(value, str):
         if len(value) > TEXT or "\0" in value:
             return False
@@ -62,36 +52,52 @@ def storable(value: object) -> bool:
 
 
 class Session:
-    """One run. Made by `Telemetry.session`; when the run may not be recorded, every method does nothing."""
+    """One run. `Telemetry.session` creates it. If the run may not be recorded, its methods do nothing.
 
-    def __init__(self, telemetry: Telemetry | None) -> None:
-        self._telemetry = telemetry
-        if telemetry is None:
+    `sink` takes the finished session instead of the queue. With `dry` nothing is stored, but left-out data is still
+    reported.
+    """
+
+    def __init__(
+        self, tool: Tool | None, sink: Callable[[dict[str, object]], None] | None = None, dry: bool = False
+    ) -> None:
+        self._tool = tool
+        self._sink = sink
+        self._dry = dry
+        if tool is None:
             return
+        from abaculus import ending
+
+        self._kept_for = tool
         self._pid = os.getpid()
         self._open = [True]
-        # All times are counted from here: a clock that is set during the run cannot make an end come before its start.
+        # All times are measured from here, so that a change of the clock during the run cannot put an end before its
+        # start.
         self._wall = time.time_ns()
         self._clock = time.monotonic_ns()
+        self._end: int | None = None
         self._attributes: Attributes = {}
         self._events: list[tuple[str, int, Attributes]] = []
         self._spans: list[Span] = []
+        self._entered = False
         self._wants_exit_code = False
-        atexit.register(self.end)
+        self._exit_code: int | None = None
+        if not dry:
+            ending.begin(self)
 
     @property
     def recording(self) -> bool:
-        """Whether this run is recorded: who has to compute an attribute can spare it otherwise."""
-        return self._telemetry is not None
+        """Whether this run is recorded. If not, the tool need not compute attributes."""
+        return self._tool is not None and not self._dry
 
     def attribute(self, name: str, value: Scalar) -> None:
         """Records a fact about the run."""
-        if self._telemetry is not None:
+        if self._tool is not None:
             self._put(self._attributes, "", name, value)
 
     def event(self, type: str, /, **attributes: Scalar) -> None:
-        """Records that something happened, now."""
-        if self._telemetry is None or not self._takes("events", type, len(self._events)):
+        """Records that something happened now."""
+        if self._tool is None or not (type := self._takes("events", type, len(self._events))):
             return
         held: Attributes = {}
         for name, value in attributes.items():
@@ -101,7 +107,8 @@ class Session:
     def span(self, type: str, /, **attributes: Scalar) -> Span:
         """Records how long something takes: `with session.span("LoadConfiguration") as span:`."""
         span = Span(self, type)
-        if self._telemetry is not None and self._takes("spans", type, len(self._spans)):
+        if self._tool is not None and (type := self._takes("spans", type, len(self._spans))):
+            span.type = type
             span._begin = self._now()
             self._spans.append(span)
             for name, value in attributes.items():
@@ -110,106 +117,151 @@ class Session:
 
     def environment(self) -> None:
         """Records where the run takes place, and at its end the exit code: see `registry.toml` of this package."""
-        if self._telemetry is None:
+        if self._tool is None:
             return
         try:
             from abaculus.environment import facts
 
-            self._wants_exit_code = True
+            self._wants_exit_code = self._tool.collected("attributes.exitCode") is not None
+            if self._wants_exit_code and not self._entered:
+                from abaculus import ending
+
+                ending.watch()
             for name, value in facts().items():
-                self.attribute(name, value)
+                if self._tool.collected(f"attributes.{name}"):
+                    self.attribute(name, value)
         except Exception as error:
             debug(f"telemetry: no environment: {error!r}")
 
     def exception(self, error: BaseException) -> None:
-        """Records an error by its type and by where in the tool's own code it passed; never by its message."""
-        telemetry = self._telemetry
-        if telemetry is None:
+        """Records the type of an error and its places in the tool's own code, but never its message."""
+        tool = self._tool
+        if tool is None:
             return
         try:
-            kind = type(error)
-            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-            places = []
-            trace = error.__traceback__
-            while trace is not None:
-                module = str(trace.tb_frame.f_globals.get("__name__", ""))
-                if any(f"{module}.".startswith(f"{package}.") for package in telemetry.packages):
-                    places.append(f"{module}.{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
-                trace = trace.tb_next
-            # The innermost tell most.
-            self.event("ExceptionRaised", exceptionType=name, frames=" ".join(places[-20:]) or None)
+            from abaculus.errors import describe
+
+            name, frames = describe(error, tool)
+            if tool.collected("events.ExceptionRaised"):
+                told = {"exceptionType": name, "frames": frames}
+                path = "events.ExceptionRaised.attributes."
+                self.event("ExceptionRaised", **{one: text for one, text in told.items() if tool.collected(path + one)})
         except Exception as problem:
             debug(f"telemetry: an exception was not recorded: {problem!r}")
 
     def end(self) -> None:
-        """Ends the run and queues the session. `with` calls it, else the interpreter's end does."""
-        telemetry = self._telemetry
-        if telemetry is None:
-            return
+        """Ends the run and queues the session. The end of the `with` calls this, or the end of the interpreter."""
+        if self._tool is not None:
+            self._stop()
+            self.settle(None)
+
+    def settle(self, code: int | None) -> None:
+        """Queues the session, with the exit code if it is known and wanted. For `abaculus.ending`."""
+        self._stop()
         try:
-            self._open.pop()  # of two threads, one gets it
+            self._open.pop()  # only one of two threads gets it
         except IndexError:
             return
-        self._telemetry = None
         try:
-            if os.getpid() == self._pid:  # a fork of the run is not the run
-                atexit.unregister(self.end)
-                from abaculus import queue
+            if os.getpid() == self._pid and not self._dry:  # a fork is not the run itself
+                from abaculus import ending, queue
 
-                queue.keep(telemetry, self._document(), self._wall // 1_000_000)
+                ending.done(self)
+                code = self._exit_code if code is None else code
+                if self._wants_exit_code and code is not None:
+                    self._attributes.setdefault("exitcode", ("exitCode", code))
+                if self._sink is not None:
+                    self._sink(self._document())
+                else:
+                    queue.keep(self._kept_for, self._document(), self._wall // 1_000_000)
         except Exception as error:
-            debug(f"telemetry: the session was not kept: {error!r}")
+            debug(f"telemetry: the session was not stored: {error!r}")
+
+    @property
+    def waits(self) -> bool:
+        """Whether the run has ended and only waits for the exit code. For `abaculus.ending`."""
+        return self._tool is None
 
     def __enter__(self) -> Session:
+        self._entered = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._telemetry is None:
+        if self._tool is None:
             return
-        code: object = 0
-        if isinstance(error, SystemExit):
-            code = 0 if error.code is None else error.code if isinstance(error.code, int) else 1
-        elif error is not None:
-            code = 130 if isinstance(error, KeyboardInterrupt) else 1
-            self.exception(error)
-        if self._wants_exit_code and "exitcode" not in self._attributes:
-            self.attribute("exitCode", code)  # type: ignore[arg-type] # an integer in each case
+        try:
+            if error is not None:
+                from abaculus.errors import is_end
+
+                if not is_end(error):
+                    self.exception(error)
+            if self._wants_exit_code and "exitcode" not in self._attributes:
+                from abaculus import ending
+
+                self._exit_code = ending.exit_code(error) if isinstance(error, SystemExit) else None
+                self._stop()
+                ending.watch()
+                return
+        except Exception as problem:
+            debug(f"telemetry: the end of the run was not understood: {problem!r}")
         self.end()
+
+    def _stop(self) -> None:
+        if self._tool is not None:
+            self._end = self._now()
+            self._tool = None
 
     def _now(self) -> int:
         return self._wall + time.monotonic_ns() - self._clock
 
-    def _takes(self, list_name: str, type: object, count: int) -> bool:
-        if not is_name(type) or count >= ENTRIES:
-            debug(f"telemetry: {list_name}: {type!r} left out: not a name of letters and digits, or one of too many")
-            return False
-        return self._collected(f"{list_name}.{type}")
+    def _takes(self, list_name: str, type: object, count: int) -> str:
+        """The type as it is sent. Empty if it is left out."""
+        name = self._name(f"{list_name}.", type)
+        if name and count >= ENTRIES:
+            self._left_out(f"{list_name}.{name}", f"there are {ENTRIES} already")
+            return ""
+        return name
 
-    def _collected(self, path: str) -> bool:
-        collects = self._telemetry.collects if self._telemetry is not None else None
-        if collects is None or path in collects:
-            return True
-        debug(f"telemetry: {path} left out: not in what the tool says it collects")
-        return False
+    def _name(self, at: str, name: object) -> str:
+        """A name in the form of the registry. Empty if it is left out."""
+        tool = self._kept_for
+        if isinstance(name, str) and tool.collects is not None and (path := tool.collected(f"{at}{name}")):
+            return path[len(at) :]
+        if not is_name(name):
+            self._left_out(f"{at}{name}", "a name has letters and digits, as in the registry, such as containerCount")
+        elif tool.collects is not None:
+            self._left_out(f"{at}{name}", "it is not in the tool's `collects`")
+        else:
+            return str(name)
+        return ""
+
+    def _left_out(self, path: str, why: str) -> None:
+        self._kept_for.left_out(f"telemetry: {path} is left out: {why}")
 
     def _put(self, into: Attributes, at: str, name: str, value: Scalar) -> None:
         try:
-            if not is_name(name) or not storable(value):
-                debug(f"telemetry: {at}attributes.{name}: a name or value that the server would refuse was left out")
-            elif self._collected(f"{at}attributes.{name}"):
-                held = into.get(name.lower())
-                if (held is None and len(into) < ATTRIBUTES) or (held is not None and held[0] == name):
-                    into[name.lower()] = name, value
-                else:
-                    debug(f"telemetry: {at}attributes.{name} left out: one too many, or equal to another but for case")
-        except Exception as error:  # a string whose methods fail, say
+            stored = storable(value)
+        except Exception as error:  # for example, a string with methods that fail
             debug(f"telemetry: an attribute was left out: {error!r}")
+            return
+        sent = self._name(f"{at}attributes.", name)
+        if not sent:
+            return
+        held = into.get(sent.lower())
+        if not stored:
+            self._left_out(f"{at}attributes.{sent}", f"the server would refuse this {type(value).__name__}")
+        elif held is None and len(into) >= ATTRIBUTES:
+            self._left_out(f"{at}attributes.{sent}", f"there are {ATTRIBUTES} already")
+        elif held is not None and held[0] != sent:
+            self._left_out(f"{at}attributes.{sent}", f"it differs from {held[0]} in case only")
+        else:
+            into[sent.lower()] = sent, value
 
     def _document(self) -> dict[str, object]:
         """The session as it is sent, without the members that belong to the tool and its user."""
-        end = self._now()
+        end = self._end or self._now()
         return {
             "sessionStartTime": moment(self._wall),
             "sessionEndTime": moment(end),
@@ -222,7 +274,7 @@ class Session:
                 {
                     "type": span.type,
                     "startTime": moment(span._begin or end),
-                    "endTime": moment(span._end or end),  # another thread's may still be open
+                    "endTime": moment(span._end or end),  # a span of another thread may still be open
                     "attributes": dict(span._attributes.copy().values()),
                 }
                 for span in self._spans.copy()
@@ -231,7 +283,7 @@ class Session:
 
 
 class Span:
-    """Something that takes time. It begins when it is made and ends with its `with`."""
+    """Something that takes time. It begins when it is created, and ends with its `with`."""
 
     def __init__(self, session: Session, type: str) -> None:
         self.type = type
@@ -242,7 +294,7 @@ class Span:
 
     def attribute(self, name: str, value: Scalar) -> None:
         """Records a fact about it."""
-        if self._begin is not None and self._session.recording:
+        if self._begin is not None and self._session._tool is not None:
             self._session._put(self._attributes, f"spans.{self.type}.", name, value)
 
     def __enter__(self) -> Span:
@@ -254,7 +306,7 @@ class Span:
 
 
 def moment(nanoseconds: int) -> str:
-    """A time in UTC as the server reads it."""
+    """A time in UTC, in the server's format."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     year, month, day, hour, minute, second, *_ = time.gmtime(seconds)
     return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{rest // 1000:06d}Z"

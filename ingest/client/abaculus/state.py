@@ -1,8 +1,8 @@
-"""Where a tool's telemetry keeps its few files, and how they are written: whole or not at all, for their owner only.
+"""The files of a tool's telemetry. They are written whole or not at all, for their owner only.
 
 consent   the answer to the question, and what it was given for      queue/   sessions that wait (abaculus.queue)
 id        the random user id                                         aside/   sessions that were refused, with why
-log       what was sent, when, the answer                            tally    what became of uploads, not yet told
+log       what was sent, when, the answer                            tally    what became of uploads, not reported yet
 lock      held by the process that uploads                           retry    its time of change: not before then
 """
 
@@ -12,36 +12,72 @@ import os
 import sys
 import time
 
-__all__ = ["append", "claim", "directory", "log", "new_id", "read", "remove", "remove_all", "user_id", "write"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "append", "claim", "directory", "is_id", "is_ours", "is_writable", "log", "new_id", "open_log", "overwrite", "read",
+    "remove", "remove_all", "user_id", "write",
+]  # fmt: skip
 
 LOG_BYTES = 200_000
 
 
 def directory(application: str, environment: os._Environ[str] | dict[str, str] = os.environ) -> str | None:
-    """The directory of an application's telemetry, or None where there is none to write to."""
+    """The directory of an application's telemetry, or None without a home directory."""
     home = os.path.expanduser("~")
-    named = environment.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME", "")
-    if "SUDO_UID" in environment and hasattr(os, "geteuid"):
-        try:
-            if os.stat(home).st_uid != os.geteuid():
-                return None  # root's files in somebody's home would stop that person's own runs from writing there
-        except OSError:
-            return None
-    if os.path.isabs(named):  # the standard says to ignore a relative one
+    if sys.platform == "win32":
+        from abaculus import windows
+
+        base = windows.state_base(home, environment)
+    elif os.path.isabs(named := environment.get("XDG_STATE_HOME", "")):  # the standard says to ignore a relative one
         base = named
-    elif not os.path.isabs(home):
-        return None
     elif sys.platform == "darwin":
         base = os.path.join(home, "Library", "Application Support")
-    elif sys.platform == "win32":
-        base = os.path.join(home, "AppData", "Local")
     else:
         base = os.path.join(home, ".local", "state")
-    return os.path.join(base, application, "telemetry")
+    return os.path.join(base, application, "telemetry") if os.path.isabs(base) else None
+
+
+def is_ours(directory: str) -> bool:
+    """Whether a directory is, or would be, in a place that belongs to this user.
+
+    Files that root left in somebody's home would stop that person's own runs from writing there.
+    """
+    if not hasattr(os, "geteuid"):
+        return True
+    me = os.geteuid()
+    for place in _upwards(directory):
+        try:
+            owner = os.stat(place).st_uid
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it would be made
+        except OSError:
+            return False
+        if owner not in (0, me):
+            return False
+        if owner == me != 0:
+            break  # then the owners of the directories above do not matter
+    return True
+
+
+def is_writable(directory: str) -> bool:
+    """Whether files can be written to a directory, or the directory can be created."""
+    nearest = next((place for place in _upwards(directory) if os.path.lexists(place)), directory)
+    return os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def _upwards(place: str) -> Iterator[str]:
+    while True:
+        yield place
+        if place == (above := os.path.dirname(place)):
+            return
+        place = above
 
 
 def read(path: str) -> str:
-    """The text of a file; empty when it is not there or cannot be read."""
+    """The text of a file. Empty if it does not exist or cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -50,7 +86,7 @@ def read(path: str) -> str:
 
 
 def write(path: str, data: bytes) -> None:
-    """Puts a file in place, whole, over what was there. Raises OSError."""
+    """Replaces a file, whole or not at all. Raises OSError."""
     temporary = _temporary(path, data)
     try:
         os.replace(temporary, path)
@@ -59,8 +95,18 @@ def write(path: str, data: bytes) -> None:
         raise
 
 
+def overwrite(path: str, data: bytes) -> None:
+    """Overwrites the beginning of a file and truncates it there. This works on a full disk too. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+    try:
+        os.write(descriptor, data)
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
+
+
 def claim(path: str, data: bytes) -> None:
-    """Puts a file in place unless there is one: of two processes that try, one succeeds. Raises OSError."""
+    """Creates a file unless it exists. If two processes try, only one succeeds. Raises OSError."""
     temporary = _temporary(path, data)
     try:
         os.link(temporary, path)
@@ -73,8 +119,8 @@ def claim(path: str, data: bytes) -> None:
 
 
 def _temporary(path: str, data: bytes) -> str:
-    # Beside its place, so that renaming works, and with a dot, so that nobody takes it for a finished file. It is not
-    # synced to the disk: that takes longer than all else, and what a power cut tears is noticed when it is read.
+    # Beside its place, so that renaming works, and with a dot, so that it does not look like a finished file. Without a
+    # sync to the disk, which takes longer than everything else. Readers notice files that a power cut has damaged.
     head, tail = os.path.split(path)
     os.makedirs(head, 0o700, exist_ok=True)
     temporary = os.path.join(head, f".{tail}.{os.urandom(6).hex()}")
@@ -92,8 +138,9 @@ def _temporary(path: str, data: bytes) -> str:
 
 
 def append(path: str, line: str) -> None:
-    """Adds a line to a file, in one write: lines of several processes do not mix. On a full disk it is left out,
-    because what is written like this must not keep anything else from being done."""
+    """Adds a line to a file in one write, so that lines of several processes do not mix. On a full disk it leaves the
+    line out, because such a line must not stop anything else.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         try:
@@ -104,8 +151,17 @@ def append(path: str, line: str) -> None:
         pass
 
 
+def open_log(directory: str) -> int:
+    """A descriptor that appends to the log, or to nothing if the log cannot be written."""
+    path = os.path.join(directory, "log")
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
+
+
 def log(directory: str, line: str) -> None:
-    """Adds a line to what `telemetry log` shows; of a long log the older half goes."""
+    """Adds a line to the log, and drops the older half of a long log."""
     path = os.path.join(directory, "log")
     append(path, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}  {line}")
     try:
@@ -117,7 +173,7 @@ def log(directory: str, line: str) -> None:
 
 
 def remove(path: str) -> bool:
-    """Removes a file; whether it was there and is gone."""
+    """Removes a file. Whether it existed and is gone."""
     try:
         os.remove(path)
     except OSError:
@@ -126,7 +182,7 @@ def remove(path: str) -> bool:
 
 
 def remove_all(directory: str) -> int:
-    """Removes every file of a directory; how many there were."""
+    """Removes every file of a directory, and returns how many there were."""
     try:
         names = os.listdir(directory)
     except OSError:
@@ -144,7 +200,7 @@ def new_id() -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether a text is a UUID of version 4 as the server wants it."""
+    """Whether a text is a UUID of version 4 in the server's format."""
     return (
         len(text) == 36
         and [at for at, letter in enumerate(text) if letter == "-"] == [8, 13, 18, 23]
@@ -155,14 +211,14 @@ def is_id(text: str) -> bool:
 
 
 def user_id(directory: str) -> str:
-    """The user's id, made when there is none. Ask only after a yes. Raises OSError."""
+    """The user's id, generated if there is none. Ask only after a yes. Raises OSError."""
     path = os.path.join(directory, "id")
     known = read(path).strip()
     if not is_id(known):
         claim(path, new_id().encode())
         known = read(path).strip()
     if not is_id(known):
-        write(path, new_id().encode())  # what was there is no id
+        write(path, new_id().encode())  # the existing text is not an id
         known = read(path).strip()
     if not is_id(known):
         raise OSError(f"{path}: cannot be kept")

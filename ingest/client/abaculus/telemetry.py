@@ -1,33 +1,39 @@
-"""A tool's telemetry: what the tool says about itself once, and the one place that decides about a run."""
+"""The telemetry of a tool: the functions that the tool calls."""
 
 from __future__ import annotations
 
 import os
+import sys
 
-from abaculus import consent, state
-from abaculus.session import Session, debug
+from abaculus import consent
+from abaculus.session import Session
+from abaculus.tool import Tool, debug
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable
+    from argparse import ArgumentParser, _SubParsersAction
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
     from typing import Any
 
-    import click
+    from click import Command, Group
+    from typer import Typer
 
-__all__ = ["Telemetry"]
+    from abaculus.adapters import ParsedArguments
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+__all__ = ["Recorded", "Telemetry"]
 
 
 class Telemetry:
     """The telemetry of one tool.
 
     `application` is its id in the registry, `endpoint` the ingest function's address. `prompt` is the question to ask
-    once on a terminal; without it nobody is asked, and `telemetry on` is how to say yes. `link` says where to read what
-    is collected. `collects` lists the registry's paths (`attributes.shell`, `events.Upgraded.attributes.automated`):
-    nothing else is recorded, and who said yes is asked again when it grows. `packages` are the tool's own, whose places
-    an exception may name; without them, the one that is called like the application.
+    on a terminal. Without it, nobody is asked, and users say yes with `telemetry on`. `link` is the address of the page
+    about collected data. `collects` lists the registry's paths (`attributes.shell`,
+    `events.Upgraded.attributes.automated`). Nothing else is recorded, and users who said yes are asked again when the
+    list grows. `packages` are the tool's own packages, whose places an exception may name. The default is the package
+    with the name of the application. Set `upload` to `inline` if the disk is lost after the run. The run then sends its
+    own session, and waits at most 2 seconds.
     """
 
     def __init__(
@@ -40,64 +46,140 @@ class Telemetry:
         prompt: str | None = None,
         link: str | None = None,
         packages: Iterable[str] | None = None,
+        upload: str = "later",
     ) -> None:
-        self.application = application
-        self.version = version
-        self.prefix = prefix(application)
-        self.variable: str = f"{self.prefix}_TELEMETRY"
-        self.endpoint: str = usable(os.environ.get(f"{self.variable}_ENDPOINT", "").strip() or endpoint)
-        self.collects = None if collects is None else frozenset(collects)
-        self.prompt = prompt
-        self.link = link
-        self.packages = frozenset(packages or (application.replace("-", "_"),)) | {"__main__"}
-        self.directory: str | None = state.directory(application)
+        if upload not in ("later", "inline"):
+            raise ValueError(f"upload: {upload!r}: 'later' or 'inline'")
+        self.tool = Tool(application, version, endpoint, collects, prompt, link, packages, upload)
+        self._sink: Callable[[dict[str, object]], None] | None = None
+        self._current = Session(None)
+        if getattr(sys, "frozen", False) and (given := os.environ.get(f"{self.tool.variable}_UPLOADS")):
+            from abaculus import upload as uploading
+
+            uploading.in_frozen_tool(self.tool, given)
+        if sys.version_info < (3, 12) and self.allowed():
+            from abaculus import ending
+
+            ending.watch()
 
     def session(self, *, off: bool = False, ask: bool = True) -> Session:
-        """Begins a run. `off` is the tool's own switch for a run that must not be recorded; with `ask` false nobody is
-        asked during it, as when its output is for a program."""
+        """Begins a run. `off` is the tool's own switch for a run that must not be recorded. With `ask=False` nobody is
+        asked, for example if a program reads the output.
+        """
+        self._current = self._begin(off, ask)
+        return self._current
+
+    def _begin(self, off: bool, ask: bool) -> Session:
         try:
-            here = consent.Circumstances(self, off)
+            if self._sink is not None:
+                return Session(self.tool, self._sink)
+            here = consent.Circumstances(self.tool, off or _own_command())
             rule, allowed = consent.decide(here)
-            if ask and rule in ("unasked", "more") and consent.may_ask(here):
-                allowed = consent.ask(here)
-            return Session(self if allowed else None)
+            if ask and self.tool.prompt and rule in ("unasked", "more") and _at_terminal():
+                from abaculus import question
+
+                allowed = question.may_ask(here) and question.ask(here)
+            if not allowed and sys.flags.dev_mode:
+                return Session(self.tool, dry=True)
+            return Session(self.tool if allowed else None)
         except Exception as error:
             debug(f"telemetry: off: {error!r}")
             return Session(None)
 
+    @property
+    def current(self) -> Session:
+        """The latest session. Before the first one, a session that records nothing."""
+        return self._current
+
     def allowed(self) -> bool:
         """Whether a run may be recorded now, without asking anybody."""
-        return consent.decide(consent.Circumstances(self))[1]
+        return consent.allowed(self.tool)
 
-    def add_to(self, commands: argparse._SubParsersAction[Any]) -> None:
+    def recorded(self) -> Recorded:
+        """For the tool's tests: `with telemetry.recorded() as sessions:` records every session into this list, with or
+        without consent, and raises ValueError if something would be left out.
+        """
+        return Recorded(self)
+
+    def argparse(self, parser: ArgumentParser, arguments: Sequence[str] | None = None) -> ParsedArguments:
+        """Parses arguments, and records the run that follows: `with telemetry.argparse(parser) as arguments:`."""
+        from abaculus.adapters import ParsedArguments
+
+        return ParsedArguments(self.tool, self._run, parser, arguments)
+
+    def click(self, command: Command) -> None:
+        """Records every command of a click tool, and adds `telemetry …` to a group."""
+        from abaculus.adapters import record_click
+
+        record_click(self.tool, self._run, command)
+
+    def typer(self, app: Typer) -> None:
+        """Records every command that a Typer tool has so far, and adds `telemetry …` if it has sub-commands."""
+        from abaculus.adapters import record_typer
+
+        record_typer(self.tool, self._run, app)
+
+    def _run(self, path: str) -> Session:
+        """Begins the run of a command."""
+        session = self.session()
+        if path and session._tool is not None and self.tool.collected("attributes.commandName"):
+            session.attribute("commandName", path)
+        return session
+
+    def command(self, arguments: Sequence[str]) -> int:
+        """Runs `telemetry …` for a tool without a framework, and returns its exit code. `arguments` are those after
+        `telemetry`.
+        """
+        from abaculus.command import run_arguments
+
+        return run_arguments(self.tool, arguments)
+
+    def add_to(self, commands: _SubParsersAction[Any]) -> None:
         """Adds `telemetry …` to an argparse parser's sub-commands; `arguments.run(arguments)` runs it."""
         from abaculus.command import add_to
 
-        add_to(self, commands)
+        add_to(self.tool, commands)
 
-    def click_group(self) -> click.Group:
+    def click_group(self) -> Group:
         """The command `telemetry …` for a click group: `main.add_command(telemetry.click_group())`."""
         from abaculus.command import click_group
 
-        return click_group(self)
+        return click_group(self.tool)
+
+    def typer_app(self) -> Typer:
+        """The command `telemetry …` for a Typer tool: `app.add_typer(telemetry.typer_app(), name="telemetry")`."""
+        from abaculus.command import typer_app
+
+        return typer_app(self.tool)
 
 
-def prefix(application: str) -> str:
-    """What a tool's variables begin with: capitals, and `_` for what is neither letter nor digit."""
-    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in application).upper()
-    return f"_{name}" if name[:1].isdigit() else name  # shells take no variable that begins with a digit
+class Recorded:
+    """See `Telemetry.recorded`."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._sessions: list[dict[str, Any]] = []
+
+    def __enter__(self) -> list[dict[str, Any]]:
+        self._telemetry._sink = self._sessions.append
+        self._telemetry.tool.strict = True
+        return self._sessions
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        from abaculus import ending
+
+        ending.settle_waiting()
+        self._telemetry._sink = None
+        self._telemetry.tool.strict = False
 
 
-def usable(endpoint: str) -> str:
-    """The endpoint without a slash at its end; empty unless it is https, or http to this very machine."""
-    scheme, separator, rest = endpoint.partition("://")
-    if not separator or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
-        return ""
-    place, _, path = rest.partition("/")
-    host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
-    host, port = (host, port) if colon else (place, "0")
-    if not host or not port.isdigit() or any(letter in endpoint for letter in "?#@\\"):
-        return ""
-    if scheme.lower() != "https" and not (scheme.lower() == "http" and host.lower() in LOOPBACK):
-        return ""
-    return f"{scheme.lower()}://{place}/{path}".rstrip("/")
+def _own_command() -> bool:
+    """Whether this run is `telemetry …`, which is not recorded."""
+    return next((one for one in sys.argv[1:] if not one.startswith("-")), "") == "telemetry"
+
+
+def _at_terminal() -> bool:
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(one is not None and not one.closed and one.isatty() for one in streams)

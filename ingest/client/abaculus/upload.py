@@ -1,65 +1,55 @@
-"""Sends what waits: in a process of its own, or for `telemetry flush`. The only module that knows the network.
+"""Sends waiting sessions: in a process of its own, or for `telemetry flush`.
 
-A file is removed when the server has said 201 or 304 for its session, and not before. When this process dies between
-the two, the session is sent again under the same id, and counts once.
+A file is removed only after the server has answered 201 or 304 for its session. If this process dies in between, the
+session is sent again under the same id, and counts once.
 """
 
 from __future__ import annotations
 
-import gzip
-import http.client
 import json
 import os
 import random
 import sys
 import threading
 import time
-import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from abaculus import consent, detach, queue, state
+from abaculus import backoff, consent, detach, queue, state
+from abaculus.transport import Transport
 
-__all__ = ["Upload", "main"]
+if TYPE_CHECKING:
+    import http.client
+
+    from abaculus.tool import Tool
+
+__all__ = ["Upload", "in_frozen_tool", "main"]
 
 BATCH = 100  # sessions a request
 BATCH_BYTES = 1 << 20
-FAILURES = 5  # a run
 GIVE_UP = 30 * 86_400.0  # seconds
-LONGEST_WAIT = 86_400.0  # that a server can ask for
-PATIENCE = 10.0  # seconds without a byte from the server
-LIFETIME = 120.0  # of the process, whatever hangs
+LIFETIME = 120.0  # of the process, in any case
 ASIDE = 50  # refused sessions that are kept
-LEFTOVER = 86_400.0  # after which a half-written file is nobody's any more
+LEFTOVER = 86_400.0  # after which nobody needs a partly written file
 
 
 class Upload:
-    """One upload of what waits in a directory. `counts` says what became of it, `said` why it ended early."""
+    """One upload of the waiting sessions in a directory. `counts` has its results, and `said` why it ended early."""
 
     def __init__(self, directory: str, endpoint: str, leave: str = "") -> None:
         self.directory = directory
-        self.url = f"{endpoint}/v1/sessions"
         self.leave = leave
         self.counts = dict.fromkeys(queue.COUNTS, 0)
-        self.failures = 0
+        self.left: set[str] = set()
         self.failed: set[str] = set()
         self.said = ""
         self.over = False
-        # No handler for redirects: a session goes where the tool's user was told it goes. The system's proxy for https
-        # is used, which sees the server's name and nothing else; certificates are verified.
-        proxies = {name: url for name, url in urllib.request.getproxies().items() if name == "https"}
-        self.opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.ProxyHandler(proxies),
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(),
-            urllib.request.UnknownHandler(),
-        ):
-            self.opener.add_handler(handler)
+        self.transport = Transport(endpoint)
 
     def run(self) -> None:
-        """Sends all, in random order, so that no file stands before the others for ever."""
+        """Sends all sessions, in random order, so that no file blocks the others. The first failure ends it."""
         self._tidy()
         names = [name for name in queue.names(self.directory) if name != self.leave]
+        self.left = set(names)
         random.shuffle(names)
         batches = [names[at : at + BATCH] for at in range(0, len(names), BATCH)]
         while batches and not self.over:
@@ -77,60 +67,53 @@ class Upload:
                 batch.append(name)
                 lines.append(line)
                 total += len(line)
-            if batch and not self._send(batch, lines) and len(batch) > 1:
-                # One of them may be what breaks the request: the halves tell.
-                batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+            if batch:
+                batches += self._send(batch, lines)
         for name in self.failed:
             self._keep(name)
         queue.count(self.directory, **self.counts)
 
     def _line(self, name: str) -> bytes | None:
-        """The session of a file; None when it is gone, or is no session, as after a power cut."""
+        """The session in a file. None if the file is gone, or damaged, for example by a power cut."""
         try:
             with open(queue.path(self.directory, name), "rb") as file:
                 line = file.read(queue.SESSION_BYTES + 1)
             whole = json.loads(line)["sessionId"] == queue.session_id(name) and b"\n" not in line
         except OSError:
+            self.left.discard(name)
             return None
         except (ValueError, KeyError, TypeError, RecursionError):
             whole = False
         if not whole:
-            self._aside(name, "not a whole session; it was not sent")
+            self._aside(name, "not a complete session; it was not sent")
             return None
         return line
 
-    def _send(self, batch: list[str], lines: list[bytes]) -> bool:
-        """Sends a batch and does with each file what the answer says; False when nothing of it was accepted."""
-        status, headers, answer = self._ask(b"".join(line + b"\n" for line in lines))
+    def _send(self, batch: list[str], lines: list[bytes]) -> list[list[str]]:
+        """Sends a batch and handles each file as the answer says. Sends smaller batches if the answer requires it."""
+        status, headers, answer = self.transport.post(b"".join(line + b"\n" for line in lines))
         if status == 410:
             self._retire(_message(answer))
         elif status == 200 and (results := _results(answer, batch)) is not None:
-            self.failed.difference_update(batch)
+            self.left.difference_update(batch)
             for name, result in zip(batch, results, strict=True):
                 self._settle(name, result)
             if any(result.get("status") in (429, 503) for result in results):
-                self._wait(headers)
-        elif status in (400, 413) and len(batch) == 1:
+                self._leave_alone(headers)
+            else:
+                backoff.clear(self.directory)
+        elif status == 413 or (status == 400 and _is_of_function(answer)):
+            # It cannot accept one of them, and the halves show which.
+            if len(batch) > 1:
+                return [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
             self._aside(batch[0], f"{status} {_message(answer)}")
         else:
-            if status in (429, 503):
-                self._wait(headers)
-            self._fail(batch, status, _message(answer))
-            return False
-        return True
-
-    def _ask(self, body: bytes) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """The answer's status, headers and body; status 0 and the reason when there was none."""
-        headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip", "User-Agent": "abaculus"}
-        request = urllib.request.Request(  # noqa: S310 (`usable` lets https pass, and http on loopback)
-            self.url, gzip.compress(body, mtime=0), headers, method="POST"
-        )
-        try:
-            with self.opener.open(request, timeout=PATIENCE) as answer:
-                return answer.status, answer.headers, answer.read(4 << 20)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            why = getattr(error, "reason", None) or error
-            return 0, http.client.HTTPMessage(), f"no answer: {why}".encode("utf-8", "replace")
+            self._leave_alone(headers if status in (429, 503) else None)
+            self.said = f"{status} {_message(answer)}" if status else _message(answer)
+            state.log(self.directory, f"failed  {_sessions(len(batch))}: {self.said}")
+            self.failed |= self.left
+            self.counts["stopped"] += 1
+        return []
 
     def _settle(self, name: str, result: dict[str, Any]) -> None:
         status, why = result.get("status"), result.get("error")
@@ -146,15 +129,6 @@ class Upload:
         else:
             self.failed.add(name)
 
-    def _fail(self, batch: list[str], status: int, message: str) -> None:
-        self.failures += 1
-        self.failed.update(batch)
-        self.said = f"{status} {message}" if status else message
-        state.log(self.directory, f"failed  {len(batch)} sessions: {self.said}")
-        if self.failures >= FAILURES:
-            self.over = True
-            self.counts["stopped"] += 1
-
     def _keep(self, name: str) -> None:
         """Leaves a session for a later run, unless it has waited long enough."""
         if queue.age(name, time.time()) < GIVE_UP:
@@ -166,12 +140,12 @@ class Upload:
     def _aside(self, name: str, why: str) -> None:
         aside = os.path.join(self.directory, "aside")
         id = queue.session_id(name)
-        self.failed.discard(name)
+        self.left.discard(name)
         try:
             state.write(os.path.join(aside, f"{id}.answer"), why.encode("utf-8", "replace"))
             os.replace(queue.path(self.directory, name), os.path.join(aside, f"{id}.json"))
         except OSError:
-            return  # deleted meanwhile by `telemetry off`, or there is no room: a later run looks again
+            return  # deleted meanwhile by `telemetry off`, or the disk is full: a later run tries again
         state.log(self.directory, f"refused  {id}  {why}")
         self.counts["refused"] += 1
         answers = [entry for entry in os.scandir(aside) if entry.name.endswith(".answer")]
@@ -185,22 +159,19 @@ class Upload:
         self.said, self.over = f"410 {message}", True
         self.failed.clear()
 
-    def _wait(self, headers: http.client.HTTPMessage) -> None:
-        """Ends this run, and keeps later ones from starting before the time that the server names."""
+    def _leave_alone(self, headers: http.client.HTTPMessage | None) -> None:
+        """Ends this upload. The next one may start at the time that the server names, or after a pause that grows with
+        each failure in a row.
+        """
         self.over = True
-        seconds = _seconds(headers.get("Retry-After", ""))
+        failures = backoff.failures(self.directory) + 1
+        seconds = _seconds(headers.get("Retry-After", "")) if headers is not None else None
         if seconds is None:
-            return
-        path = os.path.join(self.directory, "retry")
-        moment = time.time() + min(seconds, LONGEST_WAIT - 1)
-        try:
-            state.write(path, b"")
-            os.utime(path, (moment, moment))
-        except OSError:
-            pass
+            backoff.put_off(self.directory, backoff.delay(failures, random.random()), failures)  # noqa: S311
+        else:
+            backoff.put_off(self.directory, seconds, failures, asked=True)
 
     def _tidy(self) -> None:
-        state.remove(os.path.join(self.directory, "retry"))
         for place in (self.directory, os.path.join(self.directory, "queue"), os.path.join(self.directory, "aside")):
             if os.path.isdir(place):
                 for entry in os.scandir(place):
@@ -209,7 +180,7 @@ class Upload:
 
 
 def _results(answer: bytes, batch: list[str]) -> list[dict[str, Any]] | None:
-    """The result of each session of a batch; None when the answer is not one to it, but some gateway's page."""
+    """The result of each session of a batch. None if the answer comes from a gateway and not from the function."""
     try:
         results = json.loads(answer)["results"]
         if [result["line"] for result in results] != list(range(1, len(batch) + 1)):
@@ -222,8 +193,20 @@ def _results(answer: bytes, batch: list[str]) -> list[dict[str, Any]] | None:
     return list(results)
 
 
+def _is_of_function(answer: bytes) -> bool:
+    """Whether an error comes from the function, and not from a gateway."""
+    try:
+        return isinstance(json.loads(answer).get("message"), str)
+    except (ValueError, AttributeError, RecursionError):
+        return False
+
+
+def _sessions(number: int) -> str:
+    return f"{number} session{'' if number == 1 else 's'}"
+
+
 def _message(answer: bytes) -> str:
-    """What an answer says, in one short line that can do a terminal no harm."""
+    """The message of an answer, in one short line that is harmless for a terminal."""
     try:
         said = json.loads(answer)
         faults = [str(fault.get("message", "")) for fault in said.get("validationErrors", [])[:3]]
@@ -244,26 +227,33 @@ def _seconds(text: str) -> float | None:
         return None
 
 
+def in_frozen_tool(tool: Tool, given: str) -> None:
+    """In a process that `detach.start` started from a frozen tool: uploads, and ends the process."""
+    leave, _, directory = given.partition("|")
+    main([directory, tool.endpoint, leave])
+    os._exit(0)
+
+
 def main(arguments: list[str]) -> None:
     """The process: `DIRECTORY ENDPOINT LEAVE`, the lock held through an inherited descriptor."""
     directory, endpoint, leave = arguments
     try:
-        if hasattr(os, "setsid"):
+        if sys.platform != "win32":
             try:
                 os.setsid()
             except OSError:
                 pass  # it was started as the leader already
-            os.chdir("/")  # a directory that the tool's user may want to delete or unmount
+            os.chdir("/")  # leave the directory, which the user may want to delete or unmount
             if leave:
-                os.nice(10)  # only where no run waits for it, as it does in CI
+                os.nice(10)  # only if no run waits for it, as in CI
+        elif detach.lock(directory) is None:
+            return
         killer = threading.Timer(LIFETIME, os._exit, (1,))
         killer.daemon = True
         killer.start()
-        if sys.platform == "win32" and detach.lock(directory) is None:
-            return
         Upload(directory, endpoint, leave).run()
     except Exception as error:
         try:
             state.log(directory, f"stopped  {type(error).__name__}: {error}")
         except OSError:
-            pass  # nobody is left to be told
+            pass  # nobody can read it any more

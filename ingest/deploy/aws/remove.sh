@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what deploy.sh made. The bucket with your data stays, unless DELETE_DATA=yes.
+# Removes everything that deploy.sh created. The bucket with your data stays, unless DELETE_DATA=yes.
 set -euo pipefail
 stack=${STACK:-abaculus}
 bucket=$(aws cloudformation describe-stacks --stack-name "$stack" --output text \

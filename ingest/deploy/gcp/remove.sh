@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes what deploy.sh made. The bucket with your data stays, unless DELETE_DATA=yes.
+# Removes everything that deploy.sh created. The bucket with your data stays, unless DELETE_DATA=yes.
 set -euo pipefail
 : "${PROJECT:?the Google Cloud project}"
 : "${HOST_NAME:?the host name that was mapped}"
@@ -13,6 +13,9 @@ g artifacts repositories delete abaculus --location "$region" || true
 g iam service-accounts delete "abaculus-ingest@$PROJECT.iam.gserviceaccount.com" || true
 for policy in $(g alpha monitoring policies list --filter 'displayName~^Abaculus' --format 'value(name)'); do
   g alpha monitoring policies delete "$policy"
+done
+for metric in sessions refusals failures; do
+  g logging metrics delete "abaculus_$metric" || true
 done
 for channel in $(g beta monitoring channels list --filter 'displayName=Abaculus' --format 'value(name)'); do
   g beta monitoring channels delete "$channel"

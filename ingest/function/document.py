@@ -1,47 +1,64 @@
-"""A request body as a JSON object, read so strictly that nothing in it is lost or stands for something else."""
+"""Reads a request body as a JSON object, so strictly that no value is lost or changed."""
 
 import json
-from collections import Counter
+from itertools import islice
 from math import isfinite
 from typing import Any, NoReturn
 
 __all__ = ["SessionError", "Twice", "Unstorable", "document", "echo", "json_type", "not_valid", "short"]
 
+ECHO = 1024  # bytes of an invalid value in an answer
+
 
 class SessionError(Exception):
-    """A session that is refused: a message and, when the body parsed, every fault of its content."""
+    """A refused session: a message and, if the body parsed, the first faults of its content. `count` is the number of
+    all faults.
+    """
 
-    def __init__(self, message: str, faults: list[dict[str, Any]] | None = None, *, retired: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        faults: list[dict[str, Any]] | None = None,
+        *,
+        count: int | None = None,
+        retired: bool = False,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.faults = faults
+        self.count = len(faults or ()) if count is None else count
         self.retired = retired
 
 
 class Twice(dict[str, Any]):
-    """An object in which members were given twice: `names`."""
+    """An object with repeated members: `names`."""
 
-    names: list[str]
+    __slots__ = ("names",)
+
+    def __init__(self, members: dict[str, Any], pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(members)
+        seen: set[str] = set()
+        again: dict[str, None] = {}
+        for name, _ in pairs:
+            if name in seen:
+                again[name] = None
+            seen.add(name)
+        self.names = list(again)
 
 
 class Unstorable(str):
-    """A number as it was written, which no 64-bit integer or float can hold."""
+    """A number that no 64-bit integer or float can hold, as it was written."""
 
     __slots__ = ()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) == len(pairs):
-        return made
-    counts = Counter(name for name, _ in pairs)
-    twice = Twice(made)
-    twice.names = [name for name, count in counts.items() if count > 1]
-    return twice
+    return made if len(made) == len(pairs) else Twice(made, pairs)
 
 
 def _integer(text: str) -> int | Unstorable:
-    # Python refuses to read more than 4,300 digits; 20 are enough to know.
+    # Python refuses to read more than 4,300 digits, and 20 are enough to decide.
     if len(text) <= 18 or (len(text) <= 20 and -(1 << 63) <= int(text) < 1 << 63):
         return int(text)
     return Unstorable(text)
@@ -89,7 +106,7 @@ def not_valid(why: str) -> SessionError:
 
 
 def json_type(value: Any) -> str:
-    """What JSON calls a value."""
+    """The name of a value's type in JSON."""
     names = {str: "a string", bool: "a boolean", list: "an array", type(None): "null", dict: "an object"}
     return names.get(type(value), "an object" if isinstance(value, dict) else "a number")
 
@@ -99,12 +116,21 @@ def short(text: str) -> str:
     return text if len(text) <= 64 else text[:64] + "…"
 
 
-def echo(value: Any, depth: int = 3) -> Any:
-    """An invalid value for the answer: as sent, but neither large, nor deep, nor itself not JSON."""
+def echo(value: Any) -> Any:
+    """An invalid value for the answer, as it was sent, but small, flat and valid JSON."""
+    shown = _shallow(value, 3)
+    if len(json.dumps(shown)) <= ECHO:
+        return shown
+    # At most twelve bytes for each character, because JSON writes some as two escapes.
+    text = shown if isinstance(shown, str) else json.dumps(shown)
+    return text[: ECHO // 12] + "…"
+
+
+def _shallow(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return str(value) if len(value) <= 256 else value[:256] + "…"
     if isinstance(value, list):
-        return [echo(item, depth - 1) for item in value[:8]] if depth else "…"
+        return [_shallow(item, depth - 1) for item in value[:8]] if depth else "…"
     if isinstance(value, dict):
-        return {short(name): echo(value[name], depth - 1) for name in list(value)[:8]} if depth else "…"
+        return {short(name): _shallow(value[name], depth - 1) for name in islice(value, 8)} if depth else "…"
     return value

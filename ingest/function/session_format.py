@@ -1,8 +1,8 @@
-"""The format of a session: the body that a client sent in, the line that is stored out.
+"""The format of a session: turns the body from a client into the stored line.
 
-Pure: no clock, no files, no network. The format itself is described once, in the wire contract. Written by hand over
-the standard library's parser, because Abacus's clients know its faults word for word, and because a function that
-starts for one request should not first load a validation library.
+It is pure: no clock, no files, no network. The page about the HTTP interface describes the format. It uses only the
+parser of the standard library, for two reasons: clients of Abacus know the exact texts of faults, and a function that
+starts for one request should not load a validation library.
 """
 
 import json
@@ -13,14 +13,13 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from ingest.document import SessionError, Twice, Unstorable, document, echo, json_type, not_valid, short
-from ingest.registry import Application, Field, Kind
-from ingest.settings import Settings
+from ingest.function.document import SessionError, Twice, Unstorable, document, echo, json_type, not_valid, short
+from ingest.function.registry import Application, Field, Kind
+from ingest.function.settings import Settings
 
-__all__ = ["OTHER", "Session", "SessionError", "canonical_time", "parse", "timestamp"]
+__all__ = ["OTHER", "Session", "SessionError", "canonical_time", "parse", "timestamp", "written"]
 
-OTHER = "(other)"  # what is stored for a string that the registry does not foresee
-MAX_FAULTS = 1000  # an answer must not be many times larger than what was sent
+OTHER = "(other)"  # the stored text for a string that the registry does not allow
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 VERSION = re.compile(r"[0-9]+(\.[0-9]+(\.[0-9]+(-[A-Za-z0-9.-]+)?(\+[A-Za-z0-9.-]+)?)?)?")
@@ -29,7 +28,8 @@ TIME = re.compile(
     r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII | re.IGNORECASE,
 )
-NO_TIME = "0001-01-01T00:00:00.000000000"  # the zero of Go's clock: Abacus takes it for a missing member
+LEAP = re.compile(r"(?<=T\d\d:[0-5]\d):60", re.ASCII | re.IGNORECASE)
+NO_TIME = "0001-01-01T00:00:00.000000000"  # the zero time of Go, which Abacus treats as a missing member
 
 SCALARS = frozenset({str, int, float, bool, type(None)})
 NOT_TEXT = "must not contain NUL or half a surrogate pair"
@@ -50,7 +50,7 @@ _NOT_DECLARED: Mapping[str, Field] = {}
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session that was checked, as the two halves of its stored line: what is before `ingestionTime` and after."""
+    """A checked session, as the two parts of its stored line, before and after `ingestionTime`."""
 
     id: str
     application: str
@@ -58,35 +58,37 @@ class Session:
     head: bytes
     tail: bytes
 
-    def line(self, ingestion: str) -> bytes:
-        """The line that is stored, with its newline. `ingestion` is the server's clock as `timestamp` gives it."""
-        return b'%b,"ingestionTime":"%b"%b\n' % (self.head, ingestion.encode(), self.tail)
-
     @property
-    def content(self) -> bytes:
-        """The line without `ingestionTime`: two sends of one session are equal in it."""
-        return b"%b%b\n" % (self.head, self.tail)
+    def size(self) -> int:
+        """Its size in bytes."""
+        return len(self.head) + len(self.tail)
+
+    def line(self, ingestion: str) -> bytes:
+        """The stored line, with its newline. `ingestion` is the server's time from `timestamp`."""
+        return b'%b,"ingestionTime":"%b"%b\n' % (self.head, ingestion.encode(), self.tail)
 
 
 def parse(body: bytes, registry: Mapping[str, Application], now: datetime, settings: Settings) -> Session:
     """The session in a request body. `now` is in UTC. Raises `SessionError`, whatever the bytes."""
     sent = document(body)
-    # Only an escape can bring in what UTF-8 and the parser do not: NUL and halves of surrogate pairs.
-    check = _Checker(settings, escapes=b"\\u" in body)
+    # Only an escape can contain what UTF-8 and the parser refuse: NUL and halves of surrogate pairs.
+    check = _Checker(settings, now, escapes=b"\\u" in body)
     named = sent.get("applicationId")
     application = registry.get(named) if type(named) is str else None
     if application is not None and application.retired:
-        raise SessionError(f"application {application.id!r} is retired and takes no more sessions", retired=True)
-    return check.session(sent, application, now)
+        raise SessionError(f"application {application.id!r} is retired and accepts no more sessions", retired=True)
+    return check.session(sent, application)
 
 
 def timestamp(moment: datetime) -> str:
-    """A moment in UTC as stored lines write it."""
+    """A time in UTC, in the form of stored lines."""
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def canonical_time(text: str) -> str | None:
-    """An RFC 3339 time in UTC with nine digits and without its Z, so that times compare as text; or None."""
+    """An RFC 3339 time in UTC with nine digits and without its Z, so that times compare as text. None if it is
+    invalid.
+    """
     match = TIME.fullmatch(text)
     if match is None or not _is_date(text[:10]):
         return None
@@ -101,9 +103,20 @@ def canonical_time(text: str) -> str | None:
     return f"{seconds.upper()}.{(fraction or '').ljust(9, '0')}"
 
 
+def _canonical(moment: datetime) -> str:
+    return f"{moment.isoformat(timespec='microseconds')[:26]}000"
+
+
+def _why_no_time(text: str) -> str:
+    """What is wrong with a time that `canonical_time` refuses."""
+    if LEAP.search(text) and canonical_time(LEAP.sub(":59", text)) is not None:
+        return "is a leap second, which cannot be stored; send the second before it"
+    return "must be an RFC 3339 time with a zone and at most nine fractional digits"
+
+
 @lru_cache(maxsize=1024)
 def _is_date(text: str) -> bool:
-    """Whether there is such a day: the 30th of February is none. Most times are of the last few days."""
+    """Whether the day exists, unlike 30 February. Most times are of the last few days."""
     try:
         date.fromisoformat(text)
     except ValueError:
@@ -112,31 +125,33 @@ def _is_date(text: str) -> bool:
 
 
 class _Checker:
-    """Checks one session and collects its faults, so that its author sees all of them at once."""
+    """Checks one session and collects its faults, so that the author of the client sees all at once."""
 
-    def __init__(self, settings: Settings, *, escapes: bool) -> None:
+    def __init__(self, settings: Settings, now: datetime, *, escapes: bool) -> None:
         self.settings = settings
         self.escapes = escapes
+        self.earliest = _canonical(now - timedelta(days=settings.past_days))
+        self.latest = _canonical(now + timedelta(hours=settings.future_hours))
         self.faults: list[dict[str, Any]] = []
+        self.count = 0  # of all faults
         self.undeclared: set[str] = set()
 
     def fault(self, at: str, member: str, type: str, message: str, *value: Any) -> None:
+        self.count += 1
+        if self.count > self.settings.session_faults:
+            return
         entry: dict[str, Any] = {"key": at + member, "type": type}
         if value:
             entry["invalidValue"] = echo(value[0])
         self.faults.append(entry | {"message": f"{member} {message}"})
-        if len(self.faults) == MAX_FAULTS:
-            raise SessionError("Request body has validation errors", self.faults)
 
-    def session(self, sent: dict[str, Any], application: Application | None, now: datetime) -> Session:
+    def session(self, sent: dict[str, Any], application: Application | None) -> Session:
         self.members(sent, "", SESSION)
         id = self.matching(sent, "sessionId", "uuid4", UUID4, "must be a valid version 4 UUID")
         user = self.matching(sent, "userId", "uuid4", UUID4, "must be a valid version 4 UUID")
         start, end = self.period(sent, "", "sessionStartTime", "sessionEndTime")
-        if start:
-            self.near(sent, start, now)
         if sent.get("ingestionTime"):
-            self.time(sent, "", "ingestionTime")
+            self.time(sent, "", "ingestionTime", kept=False)
         named = self.text(sent, "", "applicationId")
         if named and application is None:
             self.fault("", "applicationId", "applicationId", "must be a valid application ID", named)
@@ -149,10 +164,10 @@ class _Checker:
             "attributes": self.attributes(sent, "", application.attributes if application else _NOT_DECLARED, ""),
             "events": list(self.events(sent, application.events if application else {})),
             "spans": list(self.spans(sent, application.spans if application else {})),
-            "undeclared": sorted(self.undeclared),
+            "undeclared": sorted(self.undeclared)[: self.settings.max_undeclared],
         }
         if self.faults:
-            raise SessionError("Request body has validation errors", self.faults)
+            raise SessionError("Request body has validation errors", self.faults, count=self.count)
         start, end = start[:26] + "Z", end[:26] + "Z"
         head = f'{{"sessionId":"{id}","userId":"{user}","sessionStartTime":"{start}","sessionEndTime":"{end}"'
         return Session(id, named, start, head.encode(), b"," + _ENCODER.encode(rest)[1:].encode())
@@ -180,15 +195,23 @@ class _Checker:
             self.fault("", member, type, message, value)
         return value
 
-    def time(self, sent: dict[str, Any], at: str, member: str) -> str:
+    def time(self, sent: dict[str, Any], at: str, member: str, *, kept: bool = True) -> str:
+        """A time from `canonical_time`, or nothing if it is faulty. A time that is not `kept` may have any value."""
         text = sent.get(member)
         time = canonical_time(text) if type(text) is str else None
-        if time is not None and time != NO_TIME:
-            return time
-        if time == NO_TIME:
+        if time is None:
+            if text := self.text(sent, at, member):
+                raise not_valid(f"{at}{member} {_why_no_time(text)}")
+        elif time == NO_TIME:
             self.fault(at, member, "required", "is a required field")
-        elif self.text(sent, at, member):
-            raise not_valid(f"{at}{member} must be an RFC 3339 time with a zone and at most nine fractional digits")
+        elif kept and time > self.latest:
+            what = f"must be at most {self.settings.future_hours} hours in the future"
+            self.fault(at, member, "maxFuture", what, text)
+        elif kept and time < self.earliest:
+            what = f"must be at most {self.settings.past_days} days in the past"
+            self.fault(at, member, "maxPast", what, text)
+        else:
+            return time
         return ""
 
     def period(self, sent: dict[str, Any], at: str, first: str, last: str) -> tuple[str, str]:
@@ -196,16 +219,6 @@ class _Checker:
         if start and end and end < start:
             self.fault(at, last, "gtefield", f"must be greater than or equal to {first}", sent[last])
         return start, end
-
-    def near(self, sent: dict[str, Any], start: str, now: datetime) -> None:
-        hours, days = self.settings.future_hours, self.settings.past_days
-        ahead = datetime.fromisoformat(start[:26]) - now.replace(tzinfo=None)
-        if ahead > timedelta(hours=hours):
-            what = f"must be at most {hours} hours in the future"
-            self.fault("", "sessionStartTime", "maxFuture", what, sent["sessionStartTime"])
-        elif ahead < timedelta(days=-days):
-            what = f"must be at most {days} days in the past"
-            self.fault("", "sessionStartTime", "maxPast", what, sent["sessionStartTime"])
 
     def too_long(self, at: str, member: str, value: str, limit: int) -> None:
         self.fault(at, member, "maxLength", f"must have at most {limit} characters", value)
@@ -254,7 +267,7 @@ class _Checker:
     def kind_attributes(
         self, sent: dict[str, Any], at: str, path: str, kind: Kind | None, type: str
     ) -> dict[str, Any] | None:
-        """The attributes of an event or span, or None when its type is not declared: it is checked all the same."""
+        """The attributes of an event or span. None if its type is not declared; they are checked anyway."""
         if kind is None or kind.removed:
             self.attributes(sent, at, _NOT_DECLARED, None)
             self.undeclared.add(f"{path}.{type}")
@@ -264,7 +277,9 @@ class _Checker:
     def attributes(
         self, sent: dict[str, Any], at: str, fields: Mapping[str, Field], path: str | None
     ) -> dict[str, Any]:
-        """What is declared, ready to be written. What is not goes to `undeclared` under `path`, unless that is None."""
+        """The declared attributes, ready to be written. The paths of others go to `undeclared`, unless `path` is
+        None.
+        """
         given = sent.get("attributes")
         if given is None:
             return {}
@@ -300,7 +315,7 @@ class _Checker:
         return written
 
     def names(self, given: dict[str, Any], at: str, fields: Mapping[str, Field]) -> None:
-        # What is declared was checked when the registry was loaded.
+        # Declared names were checked when the registry was loaded.
         for name in given:
             if name in fields or (NAME.fullmatch(name) and len(name) <= self.settings.name_length):
                 continue
@@ -315,7 +330,7 @@ class _Checker:
             for name in given.names:
                 self.fault(at, f"attributes[{short(name)}]", "duplicate", "must be given only once", name)
         if len({name.lower() for name in given}) < len(given):
-            # Columns have no case: one of the two would be lost.
+            # Columns ignore case, so one of the two would be lost.
             seen: dict[str, str] = {}
             for name in given:
                 other = seen.setdefault(name.lower(), name)
@@ -350,7 +365,7 @@ def _write_string(field: Field, value: Any) -> str | None:
 def _write_integer(field: Field, value: Any) -> int | None:
     if type(value) is int:
         return value
-    # 4.0 is a whole number to a client whose language has only floats.
+    # In languages with floats only, 4.0 is a whole number.
     return int(value) if type(value) is float and value.is_integer() and -(2.0**63) <= value < 2.0**63 else None
 
 
@@ -367,7 +382,7 @@ def _write_timestamp(field: Field, value: Any) -> str | None:
     return None if time is None else time[:26] + "Z"
 
 
-# What a declared attribute's value is written as; None for a value of another type.
+# How a declared attribute's value is written. None for a value of another type.
 _WRITE: dict[str, Callable[[Field, Any], Any]] = {
     "string": _write_string,
     "integer": _write_integer,
@@ -375,3 +390,8 @@ _WRITE: dict[str, Callable[[Field, Any], Any]] = {
     "boolean": _write_boolean,
     "timestamp": _write_timestamp,
 }
+
+
+def written(field: Field, value: Any) -> Any:
+    """The stored form of a declared attribute's value that is not null. None for a value of another type."""
+    return _WRITE[field.type](field, value)

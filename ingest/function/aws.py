@@ -1,7 +1,6 @@
 """The function as an AWS Lambda handler, behind an HTTP API or a function URL (payload format 2.0 in both).
 
-The event becomes an ASGI request to the same application that serves elsewhere, so that limits, log lines and answers
-are the same.
+The event becomes an ASGI request to the same application as elsewhere, so limits, log lines and answers are the same.
 """
 
 import asyncio
@@ -11,8 +10,8 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from ingest.asgi import App, application
-from ingest.settings import from_environment
+from ingest.function.asgi import App, application
+from ingest.function.settings import from_environment
 
 __all__ = ["handler"]
 
@@ -21,11 +20,11 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Answers one request. What a first request sets up is kept for the next ones of this instance."""
+    """Answers one request. The first request of an instance sets up everything for the next ones."""
     global _app, _loop
     if _app is None:
         _app = application(os.environ["ABACULUS_BUCKET"], from_environment(os.environ), sys.stdout.write)
-        # One loop for the life of the instance: the store keeps its connections in it.
+        # One loop for the life of the instance, because the store keeps its connections in it.
         _loop = asyncio.new_event_loop()
     assert _loop is not None
     return _loop.run_until_complete(_answer(_app, event))

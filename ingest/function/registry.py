@@ -1,18 +1,18 @@
-"""The registry: one TOML file an application declares all that it may send.
-
-It is the only list: the function stores nothing that is not in it, compaction takes column types from it, and the pages
-take their meaning from it.
+"""The registry: one TOML file for each application, which declares everything that it may send. There is no other list:
+the function stores only what is in it, compaction takes column types from it, and pages take meanings from it.
 """
 
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROBE", "ROLES", "Application", "Field", "Kind", "RegistryError", "load", "parse"]
+from ingest.function.pattern import PatternError, compiled, fits
+
+__all__ = ["EVENT_ATTRIBUTE_ROLES", "PROBE", "ROLES", "Application", "Field", "Kind", "RegistryError", "load", "parse"]
 
 TYPES = ("string", "integer", "number", "boolean", "timestamp")
 
@@ -27,21 +27,27 @@ ROLES: dict[str, tuple[str, str]] = {
     "ci": ("boolean", "whether the run was in a continuous integration system"),
     "ci_system": ("string", "continuous integration system"),
     "exit_code": ("integer", "exit code of the run; anything but 0 is a failure"),
-    "failure_reason": ("string", "why the run failed, by a fixed name"),
+    "failure_reason": ("string", "why the run failed, as one of a few fixed names"),
     "command": ("string", "command or sub-command that was run"),
     "runtime": ("string", "language runtime and its version"),
     "container_engine": ("string", "container engine and its version"),
+    "install_channel": ("string", "how the tool was installed, such as Homebrew, pip or apt"),
     "project_size": ("integer", "size of the project, in the tool's own unit"),
     "project_parts": ("integer", "parts that the project is made of, such as containers, packages or modules"),
-    "variant": ("string", "which of several ways of doing the same the run took, to compare them"),
+    "variant": ("string", "which of several implementations the run used, so that pages can compare them"),
     "tab_completion_used": ("boolean", "whether the user has tab completion set up"),
 }
 EVENT_ROLES: dict[str, str] = {
-    "update_notice": "the user was told of a newer version",
+    "update_notice": "the tool named a newer version to the user",
     "help": "the user asked for help",
 }
 
-# Columns that every view has. An attribute of the same name would make a query ambiguous.
+# What an attribute of an event means: role -> (type, meaning).
+EVENT_ATTRIBUTE_ROLES: dict[str, tuple[str, str]] = {
+    "exception_type": ("string", "class of an exception that the tool raised"),
+}
+
+# Columns that every view has. An attribute with the same name would make queries ambiguous.
 CORE = frozenset(
     {
         "application", "user_id", "session_id", "application_version", "start_time", "end_time", "ingestion_time",
@@ -53,10 +59,11 @@ CORE = frozenset(
 WRITTEN = {str: "text in quotes", int: "a whole number", bool: "true or false", dict: "a table", list: "a list"}
 APPLICATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+REPOSITORY = re.compile(r"https?://[^/\s?#@]+(/[^/\s?#]+){2,}")
 
 
 class RegistryError(Exception):
-    """Every fault of every file, a line each: file, key, what is wrong, what to do."""
+    """Every fault of every file, one on each line: file, key, fault and fix."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -65,7 +72,11 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """A declared attribute."""
+    """A declared attribute.
+
+    A renamed attribute is here under both names: `replaces` has the former name, whose entry has `replaced_by`. Older
+    versions of a tool still send the former name, so the function still accepts it, into a column of its own.
+    """
 
     name: str
     type: str
@@ -76,23 +87,30 @@ class Field:
     pattern: str | None = None
     publish: bool = False
     removed: bool = False
+    replaces: str | None = None
+    replaced_by: str | None = None
     _values: frozenset[str] | None = field(init=False, repr=False, compare=False, default=None)
-    _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
+    _pattern: Any = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_values", None if self.values is None else frozenset(self.values))
-        object.__setattr__(self, "_pattern", None if self.pattern is None else re.compile(self.pattern))
+        object.__setattr__(self, "_pattern", None if self.pattern is None else compiled(self.pattern))
+
+    @property
+    def current(self) -> bool:
+        """Whether the newest version of the tool sends it. False if it is removed or renamed."""
+        return not self.removed and self.replaced_by is None
 
     @property
     def free_text(self) -> bool:
-        """Whether people can put anything into it, so that it is never published as a label."""
+        """Whether it can contain any text. Then it is never published as a label."""
         return self.type == "string" and self.values is None and self.pattern is None and not self.publish
 
     def allows(self, value: str) -> bool:
-        """Whether a string is one that `values` or `pattern` foresee. The whole string must match."""
+        """Whether `values` or `pattern` allow a string. The whole string must match."""
         if self._values is not None:
             return value in self._values
-        return self._pattern is None or self._pattern.fullmatch(value) is not None
+        return self._pattern is None or fits(self._pattern, value)
 
 
 @dataclass(frozen=True)
@@ -108,11 +126,15 @@ class Kind:
 
 @dataclass(frozen=True)
 class Application:
-    """All that one application may send. `sample` marks an application whose sessions are generated."""
+    """Everything that one application may send. `sample` marks an application whose sessions are generated.
+
+    `repository` is the address of the repository that releases it.
+    """
 
     id: str
     name: str
     description: str = ""
+    repository: str = ""
     retention_days: int = 730
     retired: bool = False
     sample: bool = False
@@ -120,32 +142,53 @@ class Application:
     events: Mapping[str, Kind] = field(default_factory=dict)
     spans: Mapping[str, Kind] = field(default_factory=dict)
 
+    def with_role(self, role: str) -> list[Field]:
+        """The attributes that have or had this role: the current one first, then former ones in the order of the
+        file.
+        """
+        held = [field for field in self.attributes.values() if field.role == role]
+        return sorted(held, key=lambda field: (field.removed, field.replaced_by is not None))
+
+    @property
+    def declared(self) -> "dict[str, Field | Kind]":
+        """All attributes, events and spans by path, including removed and renamed ones."""
+        found: dict[str, Field | Kind] = {f"attributes.{name}": field for name, field in self.attributes.items()}
+        for part, kinds in (("events", self.events), ("spans", self.spans)):
+            for name, kind in kinds.items():
+                found[f"{part}.{name}"] = kind
+                found |= {f"{part}.{name}.attributes.{of}": field for of, field in kind.attributes.items()}
+        return found
+
     @property
     def paths(self) -> list[str]:
-        """All that it may send now, as paths: `attributes.osName`, `events.Done`, `events.Done.attributes.how`."""
-        found = [f"attributes.{field.name}" for field in self.attributes.values() if not field.removed]
+        """Everything that it may send now, as paths: `attributes.osName`, `events.Done`,
+        `events.Done.attributes.how`.
+        """
+        found = [f"attributes.{field.name}" for field in self.attributes.values() if field.current]
         for part, kinds in (("events", self.events), ("spans", self.spans)):
             for kind in kinds.values():
                 if not kind.removed:
                     found.append(f"{part}.{kind.name}")
-                    named = [field.name for field in kind.attributes.values() if not field.removed]
+                    named = [field.name for field in kind.attributes.values() if field.current]
                     found += [f"{part}.{kind.name}.attributes.{name}" for name in named]
         return found
 
 
-# The application of `abaculus probe`, which is always registered: its one session a probe shows that the function
-# stores. Reports leave it out.
+# The application of `abaculus probe`, which is always registered. Its sessions show that the function stores sessions.
+# Reports leave it out.
 PROBE = Application(
     id="abaculus-probe",
     name="Abaculus probe",
-    description="Sessions that test whether the ingest function stores what it is sent",
+    description="Sessions that test whether the ingest function stores sessions",
     retention_days=1,
     attributes={"probe": Field("probe", "boolean", "To tell a test from a run")},
 )
 
 
 def directory() -> Path:
-    """Where the registry files lie: $ABACULUS_APPLICATIONS, else ingest/applications here, else applications/."""
+    """The directory of the registry files: $ABACULUS_APPLICATIONS, else ingest/applications here, else
+    applications/.
+    """
     named = os.environ.get("ABACULUS_APPLICATIONS")
     if named:
         return Path(named)
@@ -166,7 +209,7 @@ def load(path: Path | None = None) -> dict[str, Application]:
     origin: dict[str, Path | str] = {PROBE.id: "`abaculus probe`"}
     for file in files:
         try:
-            application = parse(file.read_bytes().decode(), str(file))
+            application = parse(file.read_bytes().decode("utf-8-sig"), str(file))
         except RegistryError as error:
             faults += error.faults
             continue
@@ -197,7 +240,7 @@ def parse(text: str, where: str = "registry") -> Application:
 
 
 class _Reader:
-    """Reads one document and collects its faults, so that an author sees all of them at once."""
+    """Reads one document and collects its faults, so that the author sees all at once."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -224,18 +267,26 @@ class _Reader:
         days = self.take(document, "", "retention_days", int, 730)
         if days < 1:
             self.fault("retention_days", f"must be at least 1, got {days}")
+        repository = self.take(document, "", "repository", str, "")
+        if repository and not REPOSITORY.fullmatch(repository):
+            self.fault("repository", f"must be an address such as https://github.com/me/my-tool, got {repository!r}")
         application = Application(
             id=id,
             name=self.take(document, "", "name", str, id),
             description=self.take(document, "", "description", str, ""),
+            repository=repository,
             retention_days=days,
             retired=self.take(document, "", "retired", bool, False),
             sample=self.take(document, "", "sample", bool, False),
-            attributes=self.fields(self.take(document, "", "attributes", dict, {}), "attributes", roles=True),
+            attributes=self.fields(self.take(document, "", "attributes", dict, {}), "attributes", ROLES),
             events=self.kinds(self.take(document, "", "events", dict, {}), "events"),
             spans=self.kinds(self.take(document, "", "spans", dict, {}), "spans"),
         )
-        self.rest(document, "", "id, name, description, retention_days, retired, sample, attributes, events, spans")
+        self.rest(
+            document,
+            "",
+            "id, name, description, repository, retention_days, retired, sample, attributes, events, spans",
+        )
         return application
 
     def kinds(self, tables: dict[str, Any], at: str) -> dict[str, Kind]:
@@ -247,9 +298,10 @@ class _Reader:
             if role is not None and (at != "events" or role not in EVENT_ROLES):
                 allowed = ", ".join(EVENT_ROLES) if at == "events" else "none for spans"
                 self.fault(f"{here}.role", f"unknown role {role!r}; known: {allowed}")
-            attributes = self.fields(self.take(table, here, "attributes", dict, {}), f"{here}.attributes", roles=False)
+            roles = EVENT_ATTRIBUTE_ROLES if at == "events" else {}
+            attributes = self.fields(self.take(table, here, "attributes", dict, {}), f"{here}.attributes", roles)
             for attribute in attributes.values():
-                # All types of event share one struct, so a name means one type there.
+                # All types of events share one struct, so a name has one type there.
                 other = seen.setdefault(attribute.name.lower(), attribute)
                 if (other.name, other.type) != (attribute.name, attribute.type):
                     self.fault(
@@ -267,43 +319,85 @@ class _Reader:
             self.rest(table, here, "why, role, removed, attributes")
         return kinds
 
-    def fields(self, tables: dict[str, Any], at: str, *, roles: bool) -> dict[str, Field]:
+    def fields(self, tables: dict[str, Any], at: str, roles: Mapping[str, tuple[str, str]]) -> dict[str, Field]:
         fields: dict[str, Field] = {}
         taken: dict[str, str] = {}
         for name, table in self.tables(tables, at):
             here = f"{at}.{name}"
             fields[name] = made = self.field(name, table, here, roles)
-            if made.role:
+            if made.role and not made.removed:
                 if made.role in taken:
-                    self.fault(f"{here}.role", f"{made.role!r} is already the role of {taken[made.role]!r}; keep one")
+                    what = f"{made.role!r} is already the role of {taken[made.role]!r}; keep one, or set removed = true"
+                    self.fault(f"{here}.role", f"{what} in the former one")
                 taken[made.role] = name
             lower = name.lower()
             if lower in CORE:
                 self.fault(here, f"{name!r} is a column that every view has; choose another name")
-            elif roles and lower in ROLES and made.role != lower:
+            elif lower in roles and made.role != lower:
                 self.fault(here, f"{name!r} is the name of a role; add role = {lower!r} or choose another name")
+        return self.renamed(fields, at)
+
+    def renamed(self, fields: dict[str, Field], at: str) -> dict[str, Field]:
+        """The same with former names. An undeclared former name is treated like the attribute that replaces it."""
+        for one in [*fields.values()]:
+            if one.replaces is None:
+                continue
+            here, former = f"{at}.{one.name}.replaces", fields.get(one.replaces)
+            spelt = {name.lower(): name for name in fields}.get(one.replaces.lower())
+            if not NAME.fullmatch(one.replaces):
+                self.fault(here, "a name is a letter followed by letters and digits, at most 64")
+            elif former is None and (spelt is not None or one.replaces.lower() in CORE):
+                self.fault(
+                    here, f"{one.replaces!r} is {spelt or 'a column that every view has'!r}; name a former attribute"
+                )
+            elif former is None:
+                fields[one.replaces] = replace(one, name=one.replaces, replaces=None, replaced_by=one.name)
+            elif former.replaced_by is not None:
+                self.fault(here, f"{former.name!r} is already replaced by {former.replaced_by!r}; keep one")
+            elif former.name == one.name or not former.removed:
+                self.fault(here, f"{former.name!r} is still declared; set removed = true there, or delete its table")
+            elif former.type != one.type and (former.type, one.type) != ("integer", "number"):
+                self.fault(
+                    here,
+                    f"{former.name!r} is {former.type}, but this is {one.type}; use the same type, or remove replaces",
+                )
+            else:
+                fields[former.name] = replace(former, replaced_by=one.name)
+        for name, one in fields.items():
+            newest, names = one, {name}
+            while newest.replaced_by is not None and newest.replaced_by not in names:
+                newest = fields[newest.replaced_by]
+                names.add(newest.name)
+            if newest.replaced_by is not None and name == min(names):
+                self.fault(f"{at}.{name}.replaces", "names replace each other in a circle; remove one of them")
+            # Older versions send it, so it is accepted as long as the newest name is, whatever its own table says.
+            fields[name] = replace(one, removed=newest.removed)
         return fields
 
-    def field(self, name: str, table: dict[str, Any], at: str, roles: bool) -> Field:
+    def field(self, name: str, table: dict[str, Any], at: str, roles: Mapping[str, tuple[str, str]]) -> Field:
         kind = self.take(table, at, "type", str, "")
         if kind not in TYPES:
             self.fault(f"{at}.type", f"must be one of {', '.join(TYPES)}, got {kind!r}")
         role = self.take(table, at, "role", str, None)
         if role is not None and not roles:
-            self.fault(f"{at}.role", "attributes of events and spans have no role; remove it")
-        elif role is not None and role not in ROLES:
-            self.fault(f"{at}.role", f"unknown role {role!r}; known: {', '.join(ROLES)}")
-        elif role is not None and kind != ROLES[role][0]:
-            self.fault(f"{at}.type", f"an attribute with role {role!r} must be {ROLES[role][0]}, got {kind!r}")
+            self.fault(f"{at}.role", "attributes of spans have no role; remove it")
+        elif role is not None and role not in roles:
+            self.fault(f"{at}.role", f"unknown role {role!r}; known: {', '.join(roles)}")
+        elif role is not None and kind != roles[role][0]:
+            self.fault(f"{at}.type", f"an attribute with role {role!r} must be {roles[role][0]}, got {kind!r}")
         values = self.take(table, at, "values", list, None)
         if values is not None and not (values and all(isinstance(value, str) for value in values)):
             self.fault(f"{at}.values", "must be a list of one or more texts in quotes")
             values = None
         pattern = self.take(table, at, "pattern", str, None)
         try:
-            re.compile(pattern or "")
-        except re.error as error:
-            self.fault(f"{at}.pattern", f"not a regular expression: {error}; in TOML, put it in single quotes")
+            compiled(pattern or "")
+        except PatternError as error:
+            self.fault(
+                f"{at}.pattern",
+                f"RE2 does not accept {pattern!r}: {error}; in TOML, put it in single quotes; "
+                "https://github.com/google/re2/wiki/Syntax lists the syntax",
+            )
             pattern = None
         if values is not None and pattern is not None:
             self.fault(at, "has both values and pattern; keep one")
@@ -320,8 +414,9 @@ class _Reader:
             pattern=pattern,
             publish=self.take(table, at, "publish", bool, False),
             removed=self.take(table, at, "removed", bool, False),
+            replaces=self.take(table, at, "replaces", str, None),
         )
-        self.rest(table, at, "type, role, why, example, values, pattern, publish, removed")
+        self.rest(table, at, "type, role, why, example, values, pattern, publish, removed, replaces")
         return made
 
     def tables(self, tables: dict[str, Any], at: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -340,7 +435,9 @@ class _Reader:
     def why(self, table: dict[str, Any], at: str) -> str:
         why: str = self.take(table, at, "why", str, "")
         if not why.strip():
-            self.fault(f"{at}.why", "say in a sentence which question this answers; those who are asked will read it")
+            self.fault(
+                f"{at}.why", "write in a sentence which question this answers; users read it before they say yes"
+            )
         return why
 
 
