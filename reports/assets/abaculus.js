@@ -1,5 +1,5 @@
-// Draws the figures of a page with plotly.js, which is loaded when the first of them comes into view. Everything that
-// is drawn stands in the page already, as JSON inside the figure and as a table below it.
+// Draws the figures of a page with plotly.js, which is loaded when the first figure comes into view. The page contains
+// all data already, as JSON inside the figure and as a table beside it.
 (() => {
   "use strict";
   const base = document.currentScript.src.replace(/[^/]*$/, "");
@@ -14,15 +14,43 @@
       document.head.append(script);
     }));
 
-  // Paper is light, whatever the page was.
+  // Paper is always light. If a reader's system has its own colours, the browser gives them to the body.
   const paper = matchMedia("print");
+  const forced = matchMedia("(forced-colors: active)");
 
-  // Colours of the page's palette, light or dark, for what Plotly draws itself.
+  // Colours of the page's palette, light or dark, for the parts that Plotly draws itself.
   const palette = () => {
     const style = getComputedStyle(document.body);
     const read = (name) => style.getPropertyValue(name).trim();
-    return { text: read("--md-default-fg-color"), grid: read("--md-default-fg-color--lightest"),
-             page: read("--md-default-bg-color"), font: style.fontFamily };
+    return forced.matches
+      ? { text: style.color, grid: style.color, page: style.backgroundColor, font: style.fontFamily }
+      : { text: read("--md-default-fg-color"), grid: read("--md-default-fg-color--lightest"),
+          page: read("--md-default-bg-color"), font: style.fontFamily };
+  };
+
+  // Red, green and blue of a colour, over another one if it is not opaque.
+  const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const parts = (...colors) => {
+    colors.forEach((color) => { pen.fillStyle = color; pen.fillRect(0, 0, 1, 1); });
+    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => {
+    const [red, green, blue] = rgb.map((part) =>
+      part <= 10 ? part / 3294 : ((part / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const contrast = (one, other) => {
+    const [less, more] = [light(one), light(other)].sort((a, b) => a - b);
+    return (more + 0.05) / (less + 0.05);
+  };
+  // The colour of a line for text, moved towards the text's colour until it can be read.
+  const readable = (color) => {
+    const { text, page } = palette();
+    const [under, ink, own] = [parts(page), parts(page, text), parts(page, color)];
+    const mixed = (part) => own.map((value, n) => Math.round(value + (ink[n] - value) * part));
+    let part = 0;
+    while (part < 1 && contrast(mixed(part), under) < 4.5) part += 0.05;
+    return `rgb(${mixed(part)})`;
   };
 
   // Names at the ends of lines are easier to follow than a legend. They need room beside the lines and between them.
@@ -48,7 +76,7 @@
   };
 
   const LETTER = 6.5;
-  // A stack says in each band what it is, where every band is thick enough somewhere.
+  // Each band of a stack has its name, if every band is thick enough somewhere.
   const banded = ({ data, layout }, width) => {
     const bands = data.filter((trace) => trace.stackgroup);
     if (width < 480 || bands.length < 2) return {};
@@ -57,7 +85,7 @@
     const found = bands.map((trace) => {
       let best = { thick: 0 };
       trace.y.forEach((value, n) => {
-        // A name is wider than a point: its neighbours are as thick.
+        // A name is wider than a point, so its neighbours must be thick enough too.
         const half = Math.max(1, Math.ceil((trace.name.length * LETTER) / 2 / step));
         const near = Array.from({ length: 2 * half + 1 }, (_, at) => trace.y[n - half + at] ?? 0);
         const thick = Math.min(...near);
@@ -75,7 +103,7 @@
     };
   };
 
-  // Names along an axis, and of marks, that would collide are left out: of marks the older.
+  // Leaves out names of an axis, and of marks, that would collide. Newer marks have priority.
   const thinned = (axis, width) => {
     if (!axis?.ticktext || axis.tickangle !== 0) return axis;
     const longest = Math.max(...axis.ticktext.map((name) => name.length));
@@ -98,27 +126,40 @@
     });
   };
 
-  const themed = (figure, width) => {
+  // A mark links to its page, like the link below the figure.
+  const leading = (marks, plot) => {
+    const below = [...plot.parentElement.querySelectorAll(":scope > .ab-marks")].map((one) => one.content ?? one);
+    const links = below.flatMap((one) => [...one.querySelectorAll("a")]);
+    return marks.map((mark) => {
+      const href = links.find(({ textContent }) => textContent === mark.text)?.getAttribute("href");
+      return href ? { ...mark, text: `<a href="${encodeURI(href)}" target="_self"><u>${mark.text}</u></a>` } : mark;
+    });
+  };
+
+  const themed = (figure, width, plot) => {
     const { text, grid, page, font } = palette();
     const layout = { ...figure.layout, ...ended(figure, width), ...banded(figure, width) };
-    if (layout.annotations) layout.annotations = apart(layout.annotations, figure, width);
+    layout.annotations = layout.annotations?.map((one) =>
+      one.font?.color ? { ...one, font: { ...one.font, color: readable(one.font.color) } } : one);
+    if (layout.annotations) layout.annotations = leading(apart(layout.annotations, figure, width), plot);
     const axis = (given) => ({ gridcolor: grid, linecolor: grid, zerolinecolor: grid, ...thinned(given, width) });
-    // A rectangle is a veil over what is not over; lines are marks.
-    const shapes = (layout.shapes ?? []).map((shape) => shape.type === "rect"
-      ? { ...shape, fillcolor: page }
-      : { ...shape, line: { ...shape.line, color: text, width: 1.5 } });
+    const shapes = (layout.shapes ?? []).map((mark) => ({ ...mark, line: { ...mark.line, color: text, width: 1.5 } }));
+    const axes = Object.fromEntries(["xaxis", "yaxis", ...Object.keys(layout).filter((name) => /^[xy]axis\d/.test(name))]
+      .map((name) => [name, axis(layout[name])]));
     return {
-      height: 360, ...layout, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: font, size: 12, color: text }, xaxis: axis(layout.xaxis), yaxis: axis(layout.yaxis),
-      shapes, hoverlabel: { bgcolor: page, bordercolor: grid, font: { family: font, color: text } },
+      // Without dragging, so that a thumb on a chart scrolls the page.
+      height: 360, ...layout, dragmode: false, autosize: true, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: font, size: 12, color: text }, ...axes, shapes, hoverlabel: { bgcolor: page, bordercolor: grid, font: { family: font, color: text } },
     };
   };
 
-  // A heat map's scale begins near the page's colour, light or dark; its numbers are left out where they would collide.
+  // The scale of a heat map begins near the page's colour, light or dark. Numbers that would collide are left out.
   const dressed = ({ data, layout }, width) => {
-    const { text } = palette();
+    const { text, grid } = palette();
     const dark = document.body.dataset.mdColorScheme === "slate" && !paper.matches;
-    return data.map((trace) => trace.type === "heatmap"
+    return data.map((trace) => trace.type === "heatmap" && trace.name
+      ? { ...trace, colorscale: [[0, grid], [1, grid]], ...(width < 560 ? { texttemplate: "" } : {}) }
+      : trace.type === "heatmap"
       ? { ...trace, colorscale: layout.meta.scales[dark ? 1 : 0],
           ...(width < 560 ? { texttemplate: "", showscale: false } : {}) }
       : trace.error_x || trace.error_y
@@ -127,15 +168,20 @@
   };
   const arguments_ = (element) => {
     const width = element.clientWidth;
-    return [element, dressed(element.figure, width), themed(element.figure, width)];
+    return [element, dressed(element.figure, width), themed(element.figure, width, element)];
   };
 
-  // One figure after the other, each in a task of its own: between them the page answers to who reads it.
+  // Draws one figure after the other, each in its own task, so that the page reacts between them. On a slow network,
+  // the table is visible meanwhile.
+  const LATE = 3000;
+  const late = (plot) => plot.closest("figure").classList.add("ab-late");
   let turn = Promise.resolve();
   const pause = () => new Promise((done) => setTimeout(done));
   const draw = (element) => {
     if (element.dataset.drawn || !element.clientWidth) return;
     element.dataset.drawn = "yes";
+    element.slow = setTimeout(late, LATE, element);
+    plotly().finally(() => clearTimeout(element.slow)).catch(() => {});
     turn = turn.then(plotly).then(pause, pause).then(() => drawn(element)).then(pause);
   };
 
@@ -146,17 +192,57 @@
       element.figure = figure;
       await library.newPlot(...arguments_(element), { displayModeBar: false });
       sizes.observe(element);
+      walked(element);
     } catch (error) {
-      const more = element.closest("figure").querySelector("details");
-      if (more) more.open = true;
-      element.style.minHeight = "";
-      element.textContent = "The chart could not be drawn; the table below has the same numbers.";
+      late(element);
+      element.textContent = "The chart could not be drawn. The table has the same numbers.";
+      element.classList.add("js-plotly-plot");
     }
+  };
+
+  // The stops of the arrow keys: all lines at one time, or else each single point.
+  const stops = ({ data, layout }) => {
+    const points = data.flatMap((trace, curveNumber) => trace.hoverinfo === "skip" ? []
+      : trace.type === "heatmap"
+        ? trace.z.flatMap((row, yval) => row.map((value, xval) => ({ xval, yval, value, place: yval * row.length + xval })))
+        : trace.x.map((_, pointNumber) => {
+          const lies = trace.orientation === "h";
+          const at = (lies ? trace.y : trace.x)[pointNumber];
+          const place = layout.xaxis?.type === "date" ? Date.parse(`${at}Z`) : at;
+          return { curveNumber, pointNumber, value: (lies ? trace.x : trace.y)[pointNumber], place };
+        })).filter(({ value }) => value != null);
+    points.sort((one, other) => one.place - other.place);
+    return layout.hovermode === "x unified"
+      ? [...new Set(points.map(({ place }) => place))].map((xval) => ({ xval }))
+      : points.map((point) => "xval" in point ? point : [point]);
+  };
+
+  // Arrow keys work like a mouse, and screen readers say the hover text.
+  const walked = (plot) => {
+    let at = -1;
+    const said = element("p", { class: "ab-hidden", "aria-live": "polite" });
+    plot.after(said);
+    plot.tabIndex = 0;
+    plot.addEventListener("keydown", (event) => {
+      const all = stops(plot.figure);
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
+      if (event.key === "Escape") window.Plotly.Fx.unhover(plot);
+      if (!step || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      at = Math.min(Math.max(at < 0 && step === -1 ? all.length - 1 : at + step, 0), all.length - 1);
+      window.Plotly.Fx.hover(plot, all[at], Object.keys(plot._fullLayout._plots));
+      // The text appears a moment later, because Plotly waits while keys come fast.
+      setTimeout(() => {
+        const shown = [...plot.querySelectorAll(".hoverlayer text")].map((text) => text.textContent);
+        said.textContent = shown.filter(Boolean).join("; ");
+      }, 100);
+    });
+    plot.addEventListener("blur", () => { at = -1; window.Plotly.Fx.unhover(plot); });
   };
 
   const plots = () => [...document.querySelectorAll(".ab-plot")];
 
-  // What has no width is in a tab that is not shown: it waits until it is.
+  // A figure without a width is in a hidden tab, and waits until the tab is visible.
   const repaint = (elements = plots()) => {
     for (const element of elements)
       if (element.figure && element.clientWidth) window.Plotly.react(...arguments_(element));
@@ -164,8 +250,8 @@
   const sizes = new ResizeObserver((entries) => repaint(entries.map(({ target }) => target).filter(
     ({ clientWidth, _fullLayout }) => clientWidth && Math.abs(clientWidth - _fullLayout.width) > 1)));
 
-  // What is in view by half is drawn at once. What lies below waits for the reader's first move, and is then drawn ahead of
-  // it: until somebody reads on, a phone need not load what draws.
+  // A figure that is half in view is drawn at once. Figures below wait for the reader's first action, and are then
+  // drawn in advance. So a phone does not load plotly.js before somebody reads on.
   const watch = (rootMargin, threshold) => new IntersectionObserver(
     (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
     { rootMargin, threshold },
@@ -192,7 +278,7 @@
     return made;
   };
 
-  // What a reader chose stands in the address: `?os=Linux` for the page, `?shells.os=Linux` for one figure.
+  // The address has the reader's choice: `?os=Linux` for the page, `?shells.os=Linux` for one figure.
   const chosen = (prefix) => {
     const found = [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith(prefix));
     const [key, value] = found[found.length - 1] ?? [];
@@ -208,7 +294,7 @@
     } catch { /* a page opened from a file may not be allowed to */ }
   };
 
-  // A menu of the values of some columns, one at a time: "Everything" first.
+  // A menu with the values of some columns, of which readers choose one. "Everything" is first.
   const menu = (templates, prefix, label, change) => {
     const columns = new Map();
     for (const { dataset } of templates) {
@@ -222,7 +308,9 @@
     for (const [column, { title, values }] of columns) {
       const group = element("optgroup", { label: title });
       for (const value of values) {
-        group.append(element("option", { value: options.length }, value));
+        // For a true-or-false column, the value alone says nothing.
+        const name = ["yes", "no"].includes(value) ? `${title}: ${value}` : value;
+        group.append(element("option", { value: options.length }, name));
         if (now?.column === column && now.value === value) select.dataset.now = options.length;
         options.push({ column, value, title });
       }
@@ -242,7 +330,7 @@
     return element("label", { class: "ab-filter" }, label, select);
   };
 
-  // Puts what a template holds in the place of the figure's body and table; without one, what was there first.
+  // Replaces the figure's body and table with the content of a template, or without a template with the original.
   const show = (figure, choice) => {
     const templates = [...figure.querySelectorAll(":scope > template")];
     figure.first ??= [".ab-body", ".ab-numbers"].map((part) => figure.querySelector(part));
@@ -257,6 +345,10 @@
     } else if (has) {
       next = [element("div", { class: "ab-body" }, element("p", { class: "ab-empty" }, "Too few people to show this.")), null];
     }
+    // A title may have a number that is about all rows.
+    const title = figure.querySelector("figcaption").firstChild;
+    figure.named ??= title.textContent;
+    title.textContent = (has && templates[0].dataset.heading) || figure.named;
     figure.querySelectorAll(".ab-body .ab-plot").forEach((plot) => { seen.unobserve(plot); });
     figure.querySelector(".ab-said")?.remove();
     figure.querySelector(".ab-body").replaceWith(next[0]);
@@ -289,7 +381,7 @@
     }
   };
 
-  // Tables are sorted by the heading that is pressed, and searched where they are long.
+  // A click on a heading sorts a table. Long tables have a search field.
   const LONG = 10;
   const key = (row, column) => {
     const { dataset, textContent } = row.cells[column];
@@ -307,7 +399,7 @@
       const button = element("button", { type: "button" }, ...cell.childNodes);
       cell.replaceChildren(button);
       button.addEventListener("click", () => {
-        // Numbers begin with the largest, names with the first; pressing again turns round.
+        // Numbers begin with the largest, and names with the first. A second click reverses the order.
         const numbers = rows.some((row) => typeof key(row, column) === "number") && column >= Number(table.dataset.depth);
         const now = cell.getAttribute("aria-sort");
         const down = now ? now === "ascending" : numbers;
@@ -315,7 +407,7 @@
         cell.setAttribute("aria-sort", down ? "descending" : "ascending");
         const sorted = [...rows].sort((one, other) => {
           const [a, b] = [key(one, column), key(other, column)];
-          // What is not shown stays below.
+          // Hidden values stay at the end.
           return a === null || b === null ? compare(a, b) : (down ? -1 : 1) * compare(a, b);
         });
         body.append(...sorted);
@@ -334,16 +426,16 @@
 
   const begin = (root) => {
     root.querySelectorAll(".ab-plot").forEach((plot) => seen.observe(plot));
-    root.querySelectorAll("table.ab-sort:not(details:not([open]) *)").forEach(sortable);
+    root.querySelectorAll("table.ab-sort:not(details:not([open]) *, details:not([open]) ~ .ab-numbers *)").forEach(sortable);
   };
 
-  // A table that is folded away waits until it is unfolded: a page has a score of them, and most are never looked at.
+  // A closed table waits until it is opened, because a page has many tables and readers open few.
   document.addEventListener("toggle", ({ target }) => {
-    if (target.open) target.querySelectorAll("table.ab-sort").forEach(sortable);
+    if (target.open) (target.closest("figure") ?? target).querySelectorAll("table.ab-sort").forEach(sortable);
   }, true);
 
-  // What the theme makes, for those who do not see or point: its search has no name, tables that it lets scroll cannot be
-  // reached by keyboard, and the buttons of each code block are a landmark of one name.
+  // Corrects the theme for keyboards and screen readers: its search has no name, a keyboard cannot reach its scrolling
+  // tables, and the buttons of all code blocks are landmarks with the same name.
   const named = () => {
     document.querySelector(".md-search[role='dialog']:not([aria-label])")?.setAttribute("aria-label", "Search");
     document.querySelectorAll(".md-typeset__scrollwrap:not([tabindex])").forEach((wrap) => { wrap.tabIndex = 0; });
@@ -353,7 +445,7 @@
   };
   new MutationObserver(named).observe(document.documentElement, { childList: true, subtree: true });
 
-  // With instant navigation a page comes without being loaded; Material says so.
+  // With instant navigation, a page changes without being loaded. Material reports this.
   const start = () => { begin(document); filters(); named(); };
   if (window.document$) window.document$.subscribe(start);
   else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
@@ -363,15 +455,8 @@
     attributes: true, attributeFilter: ["data-md-color-scheme"],
   });
 
-  paper.addEventListener("change", () => repaint());
+  for (const media of [paper, forced]) media.addEventListener("change", () => repaint());
 
-  // What is not drawn yet cannot be waited for: its table is printed.
-  let opened = [];
-  window.addEventListener("beforeprint", () => {
-    opened = plots().filter((plot) => !plot.figure)
-      .map((plot) => plot.closest("figure").querySelector("details:not([open])")).filter(Boolean);
-    opened.forEach((details) => { details.open = true; });
-    plots().forEach(draw);
-  });
-  window.addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));
+  // A figure that cannot be drawn before printing is printed as its table.
+  window.addEventListener("beforeprint", () => plots().forEach(draw));
 })();

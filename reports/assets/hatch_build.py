@@ -1,46 +1,40 @@
-"""Puts the small plotly.js bundle into the package at build time, where there is Node to fetch it with."""
+"""Checks the content of a package when it is built, and records its commit."""
 
-import shutil
-import subprocess
+import json
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = "plotly-cartesian.min.js"
+BUNDLE = "reports/assets/plotly-cartesian.min.js"
 
 
-class PlotlyBundle(BuildHookInterface[Any]):
-    """Installs the pinned npm package and copies its one file. Without it, sites carry plotly's full bundle."""
+class Build(BuildHookInterface[Any]):
+    """Refuses to build a package whose sites would have no charts."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Called by hatchling before a wheel or an editable install is made."""
-        here = Path(self.root) / "reports" / "assets"
-        if not (here / BUNDLE).is_file():
-            npm = shutil.which("npm")
-            reason = "Node is not installed" if npm is None else _install(npm, here)
-            if reason:
-                print(f"abaculus: plotly's full bundle will be used: {reason}", file=sys.stderr)
-                return
-        build_data["artifacts"].append(f"/reports/assets/{BUNDLE}")
+        """hatchling calls this before it builds a wheel, a source distribution or an editable install."""
+        if not (Path(self.root) / BUNDLE).is_file():
+            raise FileNotFoundError(f"{BUNDLE} is missing; `git checkout {BUNDLE}` restores it, .ci/lock fetches it")
+        self.made = tempfile.TemporaryDirectory()
+        if version != "editable":  # which asks its checkout
+            build_data["force_include"] |= _record(Path(self.root), Path(self.made.name))
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """hatchling calls this after the build."""
+        self.made.cleanup()
 
 
-def _install(npm: str, here: Path) -> str | None:
-    """Why it could not be installed, or None."""
-    with tempfile.TemporaryDirectory() as name:
-        for file in ("package.json", "package-lock.json"):
-            shutil.copy(here / file, name)
-        done = subprocess.run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=name,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        if done.returncode:
-            return f"npm ci failed: {done.stderr.strip().splitlines()[-1:] or done.returncode}"
-        package = Path(name) / "node_modules" / "plotly.js-cartesian-dist-min"
-        shutil.copy(package / BUNDLE, here / BUNDLE)
-    return None
+def _record(root: Path, made: Path) -> dict[str, str]:
+    """A file with the repository and commit of this build, and its place. Nothing outside of a checkout."""
+    sys.path.insert(0, str(root))
+    from reports.assets.origin import RECORD, checkout
+
+    found = asdict(checkout(root))
+    if not found["commit"]:
+        return {}
+    (made / "origin.json").write_text(json.dumps(found), encoding="utf-8")
+    return {str(made / "origin.json"): RECORD}

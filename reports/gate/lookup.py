@@ -1,0 +1,172 @@
+"""Looks up what a plan needs before it counts people's rows: categories, times, and the range of a number. Blocks over
+the same rows share the results.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import duckdb
+
+from reports.blocks.format import inert
+from reports.blocks.published import OTHER
+from reports.gate.cells import Axis
+from reports.gate.count import key_of, text_of
+from reports.gate.rules import Rules
+from reports.query.quoting import quote
+from reports.query.relation import Relation
+
+__all__ = ["BEYOND", "Ends", "Rows"]
+
+Found = TypeVar("Found")
+# The part of all rows that may lie beyond each end of the bins.
+BEYOND = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
+# A chart names at most this many categories of a column.
+MOST_LABELS = 200
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The range of a number: how many people have one, and its percentiles at `BEYOND`, the median, and 1 - `BEYOND`.
+    At least the minimum number of people have a value up to `low`, and the same from `high` on.
+    """
+
+    people: int
+    parts: list[float]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """People's rows. `source` is their SQL, and `relation` has what is known about them."""
+
+    connection: duckdb.DuckDBPyConnection
+    source: str
+    relation: Relation
+    rules: Rules
+    now: datetime
+
+    def known(self, key: Any, find: Callable[[], Found]) -> Found:
+        """The cached result of this key, or a new one."""
+        known = self.relation.known
+        if (self.source, key) not in known:
+            known[self.source, key] = find()
+        found: Found = known[self.source, key]
+        return found
+
+    def _ask(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def labels(self, name: str, limit: int) -> tuple[str, ...]:
+        """The named categories: of those that may be shown, the ones with most people, by rounded numbers."""
+        return self.known(("labels", name), lambda: self._labels(name))[:limit]
+
+    def _labels(self, name: str) -> tuple[str, ...]:
+        step = self.rules.step
+        # The exact order would tell more than rounded numbers. Categories without people are last, by their runs.
+        size = f"(2 * {{}} + {step}) // {2 * step} DESC"
+        found = self._ask(
+            f"SELECT label FROM (SELECT {text_of(name)} AS label, count(DISTINCT user_id) AS people, count(*) AS n "
+            f"FROM {self.source} GROUP BY ALL) WHERE {self._shows('people', 'n')} ORDER BY {size.format('people')}, "
+            f"{size.format('CASE WHEN people = 0 THEN n ELSE 0 END')}, label LIMIT {MOST_LABELS}"
+        )
+        # Two categories that look the same would be drawn as one and counted as two. The same holds for a category
+        # called "Other".
+        shown = {OTHER: OTHER}
+        for (label,) in found:
+            shown.setdefault(inert(label), label)
+        return tuple(label for label in shown.values() if label != OTHER)
+
+    def in_order(self, name: str, labels: tuple[str, ...]) -> list[str]:
+        """Those of these categories whose rows are together in the order of the query. An order by single rows would
+        tell when one person ran the tool, or for how long.
+        """
+        found = self._ask(
+            "SELECT label FROM (SELECT label, row_number() OVER () AS n FROM "
+            f"(SELECT {text_of(name)} AS label FROM {self.source}) WHERE list_contains($labels::VARCHAR[], label)) "
+            "GROUP BY label HAVING 1 + max(n) - min(n) = count(*) ORDER BY min(n)",
+            {"labels": list(labels)},
+        )
+        return [label for (label,) in found]
+
+    def _shows(self, people: str, rows: str) -> str:
+        """The rule that decides which cells are shown, as SQL."""
+        return f"({people} >= {self.rules.minimum} OR ({people} = 0 AND {rows} >= {10 * self.rules.minimum}))"
+
+    def named(self, axes: Sequence[Axis]) -> tuple[float, bool]:
+        """Which part of the rows that have a name on every axis is in shown cells, and whether these are all rows."""
+        return self.known(("named", tuple(axes)), lambda: self._named(axes))
+
+    def _named(self, axes: Sequence[Axis]) -> tuple[float, bool]:
+        keys = [f"{key_of(axis, number)} AS k{number}" for number, axis in enumerate(axes)]
+        there = [
+            f"k{number} {'<> 0' if axis.labels is not None else 'IS NOT NULL'}" for number, axis in enumerate(axes)
+        ]
+        labels = {f"labels{n}": list(axis.labels) for n, axis in enumerate(axes) if axis.labels is not None}
+        shown = self._shows("people", "n")
+        found = self._ask(
+            f"SELECT coalesce(sum(n) FILTER ({shown}), 0), sum(n) FROM (SELECT count(*) AS n, "
+            f"count(DISTINCT user_id) AS people FROM (SELECT {', '.join([*keys, 'user_id'])} FROM {self.source}) "
+            f"WHERE {' AND '.join(there)} GROUP BY {', '.join(f'k{n}' for n in range(len(axes)))})",
+            labels,
+        )
+        part, whole = found[0]
+        return (part / whole, part == whole) if whole else (0.0, False)
+
+    def span(self, name: str) -> tuple[Any, Any]:
+        """The first and the last time for an axis. Times of too few people do not count."""
+        return self.known(("span", name), lambda: self._span(quote(name)))
+
+    def _span(self, time: str) -> tuple[Any, Any]:
+        least = max(self.rules.minimum, 1)
+        runs = max(10 * self.rules.minimum, 1)  # without a person
+        people = f"SELECT min({time}) AS low, max({time}) AS high FROM {self.source} WHERE user_id IS NOT NULL"
+        ends = [
+            (least, f"SELECT min(low, {least}), max(high, {least}) FROM ({people} GROUP BY user_id)"),
+            (runs, f"SELECT min({time}, {runs}), max({time}, {runs}) FROM {self.source} WHERE user_id IS NULL"),
+        ]
+        found = [(count, *self._ask(sql)[0]) for count, sql in ends]
+        enough = [(firsts[-1], lasts[-1]) for count, firsts, lasts in found if firsts and len(firsts) >= count]
+        if not enough:
+            return None, None
+        return min(first for first, _ in enough), max(last for _, last in enough)
+
+    def begins_within(self, name: str, grain: str) -> datetime | None:
+        """The first period, if its rows begin only after a tenth of it. It would look like a rise."""
+        low, _ = self.span(name)
+        if low is None:
+            return None
+        began = f"date_trunc('{grain}', $1::TIMESTAMP)"
+        later = f"$1::TIMESTAMP > {began} + ({began} + INTERVAL 1 {grain} - {began}) / 10"
+        sql = f"SELECT CASE WHEN {later} THEN {began}::TIMESTAMP END"
+        found: datetime | None = self.known(("begins", low, grain), lambda: self._ask(sql, [low])[0][0])
+        return found
+
+    def distinct(self, name: str) -> int:
+        """How many values a column has."""
+        sql = f"SELECT count(DISTINCT {quote(name)}) FROM {self.source}"
+        return int(self.known(("distinct", name), lambda: self._ask(sql)[0][0]))
+
+    def ends(self, name: str) -> Ends | None:
+        """The range of a number. None if too few people have a value."""
+        return self.known(("ends", name), lambda: self._ends(name))
+
+    def _ends(self, name: str) -> Ends | None:
+        value, least = f"{quote(name)}::DOUBLE", max(self.rules.minimum, 1)
+        parts = [*BEYOND, 0.5, *(1 - part for part in BEYOND)]
+        where = f"FROM {self.source} WHERE isfinite({value})"
+        people, lows, highs, found = self._ask(
+            f"SELECT count(user_id), min(low, {least}), max(high, {least}), "
+            f"(SELECT quantile_cont({value}, {parts}) {where}) FROM (SELECT user_id, min({value}) AS low, "
+            f"max({value}) AS high {where} AND user_id IS NOT NULL GROUP BY user_id)"
+        )[0]
+        return None if people < least else Ends(people, found, lows[-1], highs[-1])
+
+    def start(self, grain: str) -> datetime:
+        """When the current period began."""
+        sql = f"SELECT date_trunc('{grain}', $1::TIMESTAMP)::TIMESTAMP"
+        began = self.known(("start", grain), lambda: self._ask(sql, [self.now])[0][0])
+        assert isinstance(began, datetime)
+        return began
