@@ -14,7 +14,7 @@ import time
 
 __all__ = ["TESTS", "WHOLE", "examples"]
 
-TESTS = ("test_conceal", "test_publish", "test_filters", "test_shapes", "test_rounding")
+TESTS = ("gate/test_publish", "gate/test_filters", "gate/test_shapes", "gate/test_rules")
 
 
 # A plain run of the tests is kept short; CI, and whoever sets ABACULUS_ALL=1, has all examples.

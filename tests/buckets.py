@@ -1,6 +1,7 @@
 """What tests of compaction and reports share: an application, its sessions, and buckets as the function fills them."""
 
 import json
+import sys
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,16 +10,34 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
+import pytest
 from obstore.store import ObjectStore
 
-from ingest import raw
-from ingest.registry import Application, parse
-from ingest.session import parse as parse_session
-from ingest.session import timestamp
-from ingest.settings import Settings
-from reports import table
+from ingest.function import raw_object
+from ingest.function.registry import Application, parse
+from ingest.function.session_format import parse as parse_session
+from ingest.function.session_format import timestamp
+from ingest.function.settings import Settings
+from reports.storage import table
 
-__all__ = ["NOTES", "NOW", "REGISTRY", "batch", "content", "keep", "keys", "registry", "rows", "session", "uuid"]
+__all__ = [
+    "ANY_TIME",
+    "NOTES",
+    "NOW",
+    "REGISTRY",
+    "UTF8_NAMES",
+    "batch",
+    "content",
+    "keep",
+    "keys",
+    "registry",
+    "rows",
+    "session",
+    "uuid",
+]
+
+# In the locale C, Python gives no such name to a library. `abaculus` itself starts again in UTF-8 there.
+UTF8_NAMES = pytest.mark.skipif(sys.getfilesystemencoding() != "utf-8", reason="names of files are ASCII here")
 
 NOTES = """
 id = "notes"
@@ -71,6 +90,8 @@ why = "Is saving fast?"
 type = "integer"
 why = "Does it slow down with size?"
 """
+# Of a function that takes any time, as it once did of ends, events and spans.
+ANY_TIME = Settings(future_hours=60_000_000, past_days=700_000)
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 
 
@@ -107,9 +128,11 @@ def keep(
     *sessions: Mapping[str, Any],
     known: Mapping[str, Application] = REGISTRY,
     ingested: datetime = NOW,
+    settings: Settings = Settings(),  # noqa: B008 (it cannot be changed)
 ) -> list[str]:
     """Puts each session into the bucket as the function does, an object each; gives the keys."""
-    return [_put(store, raw.single(_parse(one, known, ingested), timestamp(ingested))) for one in sessions]
+    parsed = [_parse(one, known, ingested, settings) for one in sessions]
+    return [_put(store, raw_object.single(one, timestamp(ingested))) for one in parsed]
 
 
 def batch(
@@ -119,11 +142,13 @@ def batch(
     ingested: datetime = NOW,
 ) -> str:
     """Puts the sessions into the bucket as the function does with a batch, in one object; gives its key."""
-    return _put(store, raw.batch([_parse(one, known, ingested) for one in sessions], timestamp(ingested)))
+    return _put(store, raw_object.batch([_parse(one, known, ingested) for one in sessions], timestamp(ingested)))
 
 
-def _parse(one: Mapping[str, Any], known: Mapping[str, Application], ingested: datetime) -> Any:
-    return parse_session(json.dumps(one).encode(), known, ingested, Settings())
+def _parse(
+    one: Mapping[str, Any], known: Mapping[str, Application], ingested: datetime, settings: Settings | None = None
+) -> Any:
+    return parse_session(json.dumps(one).encode(), known, ingested, settings or Settings())
 
 
 def _put(store: ObjectStore, object: tuple[str, bytes]) -> str:
@@ -146,7 +171,8 @@ def content(store: ObjectStore, key: str) -> bytes:
 def rows(bucket: Path | str, application: str = "notes") -> list[dict[str, Any]]:
     """The rows of a table in a local bucket, by start; none when there is no table."""
     handle = table.load(str(bucket), application)
-    uris = [] if handle is None else handle.file_uris()
+    files = [] if handle is None else table.files(handle)
+    uris = [f"{table.uri(str(bucket), application)}/{file.path}" for file in files]
     if not uris:
         return []
     with duckdb.connect() as connection:

@@ -4,29 +4,42 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from jinja2 import Environment, FileSystemBytecodeCache
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader
 from mkdocs.theme import Theme
 
-from reports import warehouse
-from reports.site import Site
+from reports.pages.site import Site
+from reports.query.snapshot import Snapshot
 from tests import sparks
+from tests.attack import examples
 from tests.hosts import Proxy, function, proxy
 from tests.servers import azure_server, moto_server, s3_server
 from tests.sites import NOW
 
+# Marks of tests that take long, alone or together.
+HEAVY = ("jvm", "spark", "browser", "act", "wheel", "s3", "azure", "slow")
+
+
+@cache
+def theme_files(*directories: str) -> list[str]:
+    """All files of a theme but its 14,000 icons, whose folder MkDocs leaves out of every site."""
+    return [name for name in FileSystemLoader(directories).list_templates() if not name.startswith(".")]
+
 
 @pytest.fixture(scope="session", autouse=True)
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiles the theme's templates once, not for each site: for a small one that is most of the work."""
-    cache, made = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates"))), Theme.get_env
+def themes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lists the theme's files and compiles its templates once, not for each site: for a small one that is most work."""
+    compiled, made = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates"))), Theme.get_env
 
     def get_env(theme: Theme) -> Environment:
         environment = made(theme)
-        environment.bytecode_cache = cache
+        environment.bytecode_cache = compiled
+        listed = theme_files(*theme.dirs)
+        environment.list_templates = lambda extensions=None, filter_func=None: [*filter(filter_func, listed)]
         return environment
 
     with pytest.MonkeyPatch.context() as patch:
@@ -44,8 +57,10 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = False
     # A worker's main module has no file. pyspark concludes from that that its own doctests run, and ends the worker.
     sys.modules["__main__"].__dict__.setdefault("__file__", __file__)
-    # A machine that is busy is no fault of the example that was tried just then.
-    settings.register_profile("patient", deadline=None)
+    # A machine that is busy is no fault of the example that was tried just then. Examples are the same in every run, so
+    # that a change fails for what it changes. tests/attack.py looks further.
+    same = not os.environ.get("ABACULUS_EXAMPLES")
+    settings.register_profile("patient", deadline=None, max_examples=examples(100), derandomize=same)
     settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,15 +68,15 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """A worker more than processors for a plain run, of which much is waiting for what comes in time or not at all."""
-    return (os.cpu_count() or 1) + 1 if "not slow" in config.option.markexpr else None
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the files that take longest: at the end, no worker waits for one that has just begun with such."""
+    heavy = {item.path for item in items if any(map(item.get_closest_marker, HEAVY))}
+    items.sort(key=lambda item: item.path not in heavy)
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out of a plain run what takes seconds to collect."""
-    made_when_collected = collection_path.name == "test_schema_generated.py"
-    return True if made_when_collected and "not slow" in config.option.markexpr else None
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker more than processors: much is waiting for what comes in time or not at all."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +118,7 @@ def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The URL and the bucket of the real function, with the registry of tests/hosts.py."""
     with function(tmp_path_factory.mktemp("function")) as found:
@@ -124,7 +139,7 @@ def bucket(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def opened(snapshot: warehouse.Snapshot) -> Iterator[Site]:
+def opened(snapshot: Snapshot) -> Iterator[Site]:
     """A site over the `snapshot` of the module that asks for it."""
     made = Site(snapshot, now=NOW)
     yield made

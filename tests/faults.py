@@ -24,10 +24,10 @@ import pyarrow as pa
 from obstore.exceptions import GenericError
 from obstore.store import ObjectStore
 
-from ingest.bucket import open_bucket
-from reports import compact as compaction
-from reports import raw, table
-from reports.forget import forget
+from ingest.function.bucket_url import open_bucket
+from reports.storage import raw, table
+from reports.writers import compact as compaction
+from reports.writers.forget import forget
 from tests.buckets import NOTES, NOW, REGISTRY, batch, content, keep, keys, registry, rows, session, uuid
 
 NEWER = registry(NOTES + '[attributes.shiny]\ntype = "string"\nvalues = ["very"]\nwhy = "New"\n')
@@ -132,13 +132,13 @@ class FaultyBucket:
 
 
 class _FaultyTable:
-    """`DeltaTable` as `reports.table` uses it, through a plan."""
+    """`DeltaTable` as `reports.storage.table` uses it, through a plan."""
 
     def __init__(self, real: Any, plan: Plan) -> None:
         self._real, self._plan = real, plan
 
-    def __call__(self, uri: str) -> Any:
-        return self._plan.run("open", "table", lambda: self._real(uri))
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._plan.run("open", "table", lambda: self._real(*args, **options))
 
     def create(self, *args: Any, **options: Any) -> Any:
         return self._plan.run("create", "table", lambda: self._real.create(*args, **options))
@@ -278,11 +278,7 @@ class Case:
         handle = table.load(str(self.bucket), "notes")
         assert handle is not None
         stored = sum(int(commit.get("stored", 0)) for commit in handle.history())
-        removed = sum(
-            commit["operationMetrics"].get("num_deleted_rows", 0)
-            for commit in handle.history()
-            if commit["operation"] == "DELETE"
-        )
+        removed = sum(int(commit.get("removed", 0)) for commit in handle.history())
         assert stored - removed == len(found), "the log counts something else"
 
     def check_ledger(self) -> None:

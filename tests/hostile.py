@@ -5,21 +5,20 @@ python3 .ci/venv python -m tests.hostile      # writes it into the page
 
 from pathlib import Path
 
-from tests.test_asgi import WIRE
-from tests.test_function import GZIP
-from tests.test_session import FAULTS, NOT_VALID
+from tests.ingest.test_asgi import WIRE
+from tests.ingest.test_function import GZIP
+from tests.ingest.test_session import FAULTS, NOT_VALID
 
 __all__ = ["PAGE", "table"]
 
-PAGE = Path("site/http.md")
+PAGE = Path("site/docs/http.md")
 MARK = "<!-- made by tests/hostile.py from the cases that the tests run -->\n"
 
 
 def table() -> str:
     """Every named case with its answer, as Markdown."""
     rows = [
-        ("a body that does not parse", name, 400, f"Request body is not valid: {why}")
-        for name, (_, why) in NOT_VALID.items()
+        ("a malformed body", name, 400, f"Request body is not valid: {why}") for name, (_, why) in NOT_VALID.items()
     ]
     rows += [("a session with a fault", name, 400, message) for name, (_, _, _, _, message) in FAULTS.items()]
     rows += [("a compressed body", name, status, said) for name, (_, status, said) in GZIP.items()]
@@ -38,5 +37,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    head = PAGE.read_text().split(MARK)[0]
-    PAGE.write_text(head + MARK + "\n" + table())
+    head = PAGE.read_text(encoding="utf-8").split(MARK)[0]
+    PAGE.write_text(head + MARK + "\n" + table(), encoding="utf-8")

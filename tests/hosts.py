@@ -1,6 +1,7 @@
 """What tests of the client share: a tool's home, the real function, and a proxy before it that puts faults in."""
 
 import contextlib
+import fcntl
 import gzip
 import http.client
 import http.server
@@ -15,14 +16,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ingest.registry import Application, parse
+from ingest.function.registry import Application, parse
 
 __all__ = [
-    "APPLICATION", "CLEAN", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "function", "proxy", "resets", "respond", "says",
-    "sessions", "stalls", "stored",
+    "APPLICATION", "ASKED", "CLEAN", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "again", "function", "interpreters",
+    "proxy", "resets", "respond", "says", "sessions", "stalls", "stored",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +34,7 @@ HOST = ROOT / "tests" / "host.py"
 # A tool's registry, with what the client itself can record copied in as its documentation says.
 REGISTRY = (
     'id = "my-tool"\nname = "My tool"\n'
-    + (CLIENT / "abaculus" / "registry.toml").read_text()
+    + (CLIENT / "abaculus" / "registry.toml").read_text(encoding="utf-8")
     + """
 [attributes.count]
 type = "integer"
@@ -56,6 +58,7 @@ why = "Which part?"
 """
 )
 APPLICATION: Application = parse(REGISTRY)
+ASKED = "[yes/no]"
 # Of everything that a run's environment may say, none: the machine that runs these tests may itself be a build server.
 CLEAN = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 
@@ -82,7 +85,7 @@ class Home:
         command = [*prefix, sys.executable, str(HOST), *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            command, cwd=self.project, env=self.environment | environment, text=True,
+            command, cwd=self.project, env=self.environment | environment, encoding="utf-8",
             stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
         )  # fmt: skip
 
@@ -102,16 +105,22 @@ class Home:
             cwd=self.project,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
         )
         return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
-    def type(self, *arguments: str, keys: str, **environment: str) -> tuple[int, str]:
-        """Runs the tool on a terminal and types when it asks; its exit code and what was to be seen."""
+    def type(
+        self, *arguments: str, keys: str, ahead: str = "", command: tuple[str, ...] = (), **environment: str
+    ) -> tuple[int, str]:
+        """Runs the tool, or a command, on a terminal; its exit code and what was to be seen.
+
+        `keys` are typed when the question is there, `ahead` before the tool has started.
+        """
         master, slave = pty.openpty()
+        os.write(master, ahead.encode())
         # setsid makes the terminal the one that Ctrl-C comes from.
         process = subprocess.Popen(
-            ["setsid", "--ctty", sys.executable, str(HOST), *arguments],
+            ["setsid", "--ctty", *(command or (sys.executable, str(HOST), *arguments))],
             cwd=self.project, env=self.environment | environment, stdin=slave, stdout=slave, stderr=slave,
         )  # fmt: skip
         os.close(slave)
@@ -123,7 +132,7 @@ class Home:
                     seen += os.read(master, 4096).decode()
                 except OSError:
                     break
-            if "[y/N]" in seen and not typed:
+            if ASKED in seen and not typed:
                 os.write(master, keys.encode())
                 typed = True
         os.close(master)
@@ -133,6 +142,18 @@ class Home:
         """The sessions that wait, oldest first."""
         return sessions(self.state / "queue")
 
+    def run_and_send(self) -> None:
+        """A run, an hour, and a run that has the first one's session sent."""
+        self.run("work")
+        self.grow_old()
+        self.run("work")
+
+    def grow_old(self, seconds: float = 3600) -> None:
+        """Lets time pass for the sessions that wait, so that the next run sends them."""
+        for path in (self.state / "queue").glob("[0-9]*.json"):
+            began, rest = path.name.split("-", 1)
+            path.rename(path.with_name(f"{int(began) - int(seconds * 1000):015d}-{rest}"))
+
     def files(self) -> list[str]:
         """Every file in the home, the project's aside."""
         found = (path.relative_to(self.directory) for path in self.directory.rglob("*") if not path.is_dir())
@@ -141,7 +162,16 @@ class Home:
     def log(self) -> str:
         """What `telemetry log` would show."""
         path = self.state / "log"
-        return path.read_text() if path.exists() else ""
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def idle(self) -> bool:
+        """Whether no process of this user uploads. What it writes at its end is written then."""
+        with Path(self.state / "lock").open("a", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
 
     def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
         """Waits for what a detached process does, which yields to everything else on a busy machine."""
@@ -149,6 +179,31 @@ class Home:
         while not holds():
             assert time.monotonic() < end, f"not within {seconds} s; queue {self.queued()}; log:\n{self.log()}"
             time.sleep(0.02)
+
+
+def again(run: Callable[[], object], until: Callable[[], bool]) -> None:
+    """Runs what waits two seconds for its upload, until that shows: on a busy machine the first two may be too few."""
+    for _ in range(20):
+        run()
+        if until():
+            return
+    raise AssertionError("20 runs have sent nothing")
+
+
+@cache
+def interpreters(*minors: int) -> list[str]:
+    """This interpreter, and one for each of these versions 3.n that is on this machine; without any, from 3.10 on."""
+    found = [sys.executable]
+    for minor in minors or range(10, 16):
+        for one in (f"python3.{minor}", *map(str, Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))):
+            try:
+                said = subprocess.check_output([one, "-c", "import sys; print(sys.version_info[:2])"], encoding="utf-8")
+            except (OSError, subprocess.CalledProcessError):
+                continue
+            if said.strip() == f"(3, {minor})" and minor != sys.version_info.minor:
+                found.append(one)
+                break
+    return found
 
 
 def sessions(queue: Path) -> list[dict[str, Any]]:
@@ -177,20 +232,25 @@ def function(directory: Path) -> Iterator[tuple[str, Path]]:
     """The real ingest function with the tool's registry; its URL and its bucket."""
     applications, bucket = directory / "applications", directory / "bucket"
     applications.mkdir(parents=True)
-    (applications / "my-tool.toml").write_text(REGISTRY)
+    (applications / "my-tool.toml").write_text(REGISTRY, encoding="utf-8")
     environment = {name: os.environ[name] for name in CLEAN if name in os.environ} | {
         "PYTHONPATH": str(ROOT), "ABACULUS_APPLICATIONS": str(applications), "ABACULUS_BUCKET": bucket.as_uri(),
         "HOST": "127.0.0.1", "PORT": "0",
     }  # fmt: skip
-    with (directory / "function.log").open("w") as log:
+    with (directory / "function.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ingest"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, "-m", "ingest"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
         )
     assert process.stdout is not None
     with process, process.stdout:
         try:
             said = process.stdout.readline()
-            assert "http://" in said, (directory / "function.log").read_text()
+            assert "http://" in said, (directory / "function.log").read_text(encoding="utf-8")
             yield next(word.rstrip(",") for word in said.split() if word.startswith("http://")), bucket
         finally:
             process.terminate()

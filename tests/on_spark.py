@@ -8,9 +8,9 @@ from functools import cache
 
 from obstore.store import ObjectStore
 
-from reports import compact
-from reports.known import Known
-from reports.spark import Cluster
+from reports.query.spark import Cluster
+from reports.storage.stored_ids import Known
+from reports.writers import compact
 
 
 @cache

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 __all__ = ["WIDTHS", "browser", "served", "take"]
 
-WIDTHS = (1440, 768, 390)
+WIDTHS = (1440, 390)
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -35,7 +35,7 @@ SCROLL = """async () => {
     plot.scrollIntoView({ block: "center", behavior: "instant" });
     await pause(50);
   }
-  const drawn = (plot) => !plot.clientWidth || plot.querySelector("svg.main-svg");
+  const drawn = (plot) => !plot.checkVisibility() || plot.querySelector("svg.main-svg");
   for (let waited = 0; waited < 10000 && !plots.every(drawn); waited += 50) await pause(50);
   window.scrollTo({ top: 0, behavior: "instant" });
   await pause(plots.length ? 400 : 0);

@@ -6,6 +6,7 @@ import email.utils
 import hmac
 import http.client
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -31,12 +32,18 @@ run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_bac
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+    """Ports that nobody listens on now.
+
+    They lie below those that systems give to outgoing connections: one of these, of another test, would take the port
+    before a server has started.
+    """
+    choose, ports = random.SystemRandom(), set[int]()
+    while len(ports) < count:
+        port = choose.randrange(10_000, 32_768)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            ports.add(port)
+    return list(ports)
 
 
 @contextlib.contextmanager
@@ -92,11 +99,11 @@ def azure_server(directory: Path, container: str = "abaculus") -> Iterator[Mappi
 def _heed_start(handler: Path) -> None:
     """Lets a listing begin at `startFrom`, as Azure's does. Azurite lists from the beginning instead, and then
     the table's library takes old entries of its log for new ones: "Invalid table version"."""
-    text = handler.read_text()
+    text = handler.read_text(encoding="utf-8")
     old = "const request = context.request;\n        const marker = options.marker;"
     if old not in text:
         raise RuntimeError(f"{AZURITE} has changed: look whether it heeds startFrom now")
-    handler.write_text(text.replace(old, old[:-1] + ' || request.getQuery("startFrom");'))
+    handler.write_text(text.replace(old, old[:-1] + ' || request.getQuery("startFrom");'), encoding="utf-8")
 
 
 def _aws(endpoint: str) -> dict[str, str]:
@@ -115,19 +122,19 @@ def running(command: list[str], directory: Path, prepare: Callable[[], None], **
     """A server, from when it is up and prepared: `prepare` raises OSError until then."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "server.log"
-    with path.open("w") as log:
+    with path.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment)
     try:
         for _ in range(900):  # a Java that shares its cores with other tests takes a minute
             if process.poll() is not None:
-                raise RuntimeError(f"{command[0]} ended: {path.read_text()[-2000:]}")
+                raise RuntimeError(f"{command[0]} ended: {path.read_text(encoding='utf-8')[-2000:]}")
             try:
                 prepare()
                 break
             except OSError:
                 time.sleep(0.1)
         else:
-            raise RuntimeError(f"{command[0]} did not start: {path.read_text()[-2000:]}")
+            raise RuntimeError(f"{command[0]} did not start: {path.read_text(encoding='utf-8')[-2000:]}")
         yield
     finally:
         process.kill()  # asked to stop, SeaweedFS takes half a minute to look after data that is deleted next

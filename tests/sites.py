@@ -5,12 +5,37 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ingest.bucket import open_bucket
-from ingest.registry import Application
-from reports.compact import compact
+import markdown
+from markdown.extensions import Extension
+
+from ingest.function.bucket_url import open_bucket
+from ingest.function.registry import Application
+from reports.pages.markdown_blocks import Blocks
+from reports.pages.rendered import Page
+from reports.pages.rendering import Renderer
+from reports.pages.source import Source, read
+from reports.writers.compact import compact
 from tests import buckets
 
-__all__ = ["APPLICATION", "MONDAY", "NOW", "fill", "project", "runs"]
+__all__ = [
+    "APPLICATION",
+    "EXTENSIONS",
+    "MONDAY",
+    "NOW",
+    "converted",
+    "figures",
+    "fill",
+    "project",
+    "runs",
+    "source",
+    "written",
+]
+
+# What decides how a page is read. The extensions of a maintainer's site may be others.
+EXTENSIONS = (
+    "toc", "tables", "attr_list", "admonition", "def_list", "footnotes", "md_in_html", "pymdownx.details",
+    "pymdownx.superfences", "pymdownx.tabbed",
+)  # fmt: skip
 
 NOW = datetime(2026, 3, 18, 12, tzinfo=UTC)
 MONDAY = datetime(2026, 3, 16, tzinfo=UTC)
@@ -63,6 +88,7 @@ plugins:
   - search
   - abaculus: {{minimum_users: {minimum}}}
 markdown_extensions: [admonition, tables, pymdownx.superfences, {{pymdownx.tabbed: {{alternate_style: true}}}}]
+validation: {{anchors: warn}}
 """
 
 
@@ -74,25 +100,56 @@ def runs(
 
 
 def fill(bucket: Path, sessions: Iterable[Mapping[str, Any]], known: Mapping[str, Application] | None = None) -> None:
-    """Puts sessions into the bucket's table: those that `runs` made, or as a client sends them."""
+    """Puts sessions into the bucket's table: those that `runs` made, or as a client sends them.
+
+    All come in when the last of them ends.
+    """
     known = known or buckets.registry(APPLICATION)
     store = open_bucket(str(bucket))
     made = [
         dict(one) if "sessionId" in one else buckets.session(number, **one)
         for number, one in enumerate(sessions, 1 + len(buckets.keys(store)) * 100_000)
     ]
+    last = max((datetime.fromisoformat(one["sessionEndTime"]) for one in made), default=datetime.now(UTC))
     for at in range(0, len(made), 1_000):
-        buckets.batch(store, *made[at : at + 1_000], known=known, ingested=datetime.now(UTC))
+        buckets.batch(store, *made[at : at + 1_000], known=known, ingested=last)
     compact(store, str(bucket), known)
 
 
 def project(directory: Path, pages: Mapping[str, str], *, minimum: int = 10, application: str = APPLICATION) -> Path:
     """A maintainer's own project: mkdocs.yml, the registry and the pages."""
     (directory / "applications").mkdir(parents=True)
-    (directory / "applications" / "notes.toml").write_text(application)
-    (directory / "mkdocs.yml").write_text(MKDOCS.format(minimum=minimum))
+    (directory / "applications" / "notes.toml").write_text(application, encoding="utf-8")
+    (directory / "bucket").mkdir(exist_ok=True)
+    (directory / "mkdocs.yml").write_text(MKDOCS.format(minimum=minimum), encoding="utf-8")
     for name, text in pages.items():
         page = directory / "site" / name
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_bytes(text.encode())
     return directory
+
+
+def converted(text: str, extension: Extension) -> str:
+    """A page's text as HTML."""
+    return markdown.markdown(text, extensions=[*EXTENSIONS, extension])
+
+
+def source(text: str, *, path: str = "a.md") -> Source:
+    """A page of a site without MkDocs."""
+    return read(path, f"site/{path}", text, converted)
+
+
+def written(page: Page, *, root: str = "./") -> str:
+    """A page that was run, as HTML."""
+    renderer = Renderer()
+    renderer.read, renderer.root = page, root
+    # Of what a site generates from its registry there is none here.
+    renderer.parts = dict.fromkeys(("fields", "privacy", "pipeline"), lambda: "")
+    html = converted(page.source.front.body, Blocks(renderer.open))
+    assert renderer.faults == []
+    return html
+
+
+def figures(page: Page, *, root: str = "./") -> list[str]:
+    """The blocks of a page that was run, as HTML."""
+    return [figure(root) for figure in page.figures if figure is not None]

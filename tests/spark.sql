@@ -1,4 +1,4 @@
--- Questions that must have one answer on every engine: tests/test_spark.py asks them.
+-- Questions that must have one answer on every engine: tests/query/test_spark.py asks them.
 
 SELECT count(*), count(DISTINCT user_id) FROM sessions;
 
@@ -40,6 +40,8 @@ FROM sessions GROUP BY ALL ORDER BY ALL;
 
 SELECT round(sum(days_since_release(application, application_version, start_time)), 3) FROM sessions;
 
+SELECT count(*), count(DISTINCT user_id) FROM sessions WHERE last_days(start_time, 28);
+
 SELECT c, count(*) FROM (SELECT cohort(user_id, start_time, 'month') AS c FROM sessions) GROUP BY ALL ORDER BY ALL;
 
 SELECT version_rank(application_version) AS r, count(*) FROM sessions GROUP BY application_version ORDER BY r LIMIT 4;
@@ -70,4 +72,13 @@ SELECT side, count(*) FROM (
     SELECT *, 2 AS side FROM (WITH runs AS (SELECT os FROM sessions WHERE NOT ci) SELECT os FROM runs)
 ) GROUP BY ALL ORDER BY ALL;
 
-WITH sessions AS (SELECT os FROM memory.main.sessions WHERE ci) SELECT os, count(*) FROM sessions GROUP BY ALL ORDER BY ALL
+WITH sessions AS (SELECT os FROM memory.main.sessions WHERE ci) SELECT os, count(*) FROM sessions GROUP BY ALL ORDER BY ALL;
+
+WITH runs AS NOT MATERIALIZED (SELECT os, shell FROM sessions), few AS MATERIALIZED (SELECT os FROM runs GROUP BY os)
+SELECT shell, count(*) FROM runs JOIN few USING (os) GROUP BY ALL ORDER BY ALL;
+
+SELECT shell, min(duration_ms, 3), max(duration_ms, 2) FROM sessions GROUP BY ALL ORDER BY ALL;
+
+SELECT min(duration_ms, 3), max(duration_ms, 2) FROM sessions WHERE duration_ms < 0;
+SELECT shell, numbers.number, count(*) FROM sessions JOIN range(3) AS numbers(number) ON number < 2 GROUP BY ALL ORDER BY ALL;
+SELECT range, range * 2 FROM range(4) ORDER BY ALL

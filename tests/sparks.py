@@ -26,6 +26,7 @@ OPENED = (
     "java.lang java.lang.invoke java.lang.reflect java.io java.net java.nio java.util java.util.concurrent "
     "java.util.concurrent.atomic sun.nio.ch sun.nio.cs sun.security.action sun.util.calendar"
 )
+# Little data: to generate and compile code for each query takes most of the time of all.
 SETTINGS = {
     "user.timezone": "UTC",
     "spark.app.name": "abaculus",
@@ -35,7 +36,10 @@ SETTINGS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.connect.grpc.binding.address": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -63,7 +67,7 @@ def apache(directory: Path) -> Iterator[str]:
     java, maven = shutil.which("java"), shutil.which("mvn")
     if java is None or maven is None:
         pytest.skip("Java or Maven is not there (apt-get install default-jre-headless maven)")
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
+    said = subprocess.run([java, "-version"], capture_output=True, encoding="utf-8", check=True).stderr
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) < 17:
         pytest.skip(f"Spark needs Java 17 or newer (apt-get install openjdk-17-jre-headless), this is {said!r}")
@@ -75,7 +79,7 @@ def apache(directory: Path) -> Iterator[str]:
         "spark.sql.warehouse.dir": str(directory / "warehouse"),
     }
     opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED.split()]
-    command = [java, "-Xmx2g", "-XX:TieredStopAtLevel=1", *opened]
+    command = [java, "-Xmx2g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *opened]
     command += [f"-D{name}={value}" for name, value in settings.items()]
     command += ["-cp", _classpath(maven, directory), "org.apache.spark.sql.connect.service.SparkConnectServer"]
     with running(command, directory, lambda: _connect(port)):
@@ -92,15 +96,18 @@ def _classpath(maven: str, directory: Path) -> str:
     project = directory / "pom.xml"
     project.write_text(
         "<project><modelVersion>4.0.0</modelVersion><groupId>tests</groupId><artifactId>spark</artifactId>"
-        f"<version>1</version><dependencies>{dependencies}</dependencies></project>"
+        f"<version>1</version><dependencies>{dependencies}</dependencies></project>",
+        encoding="utf-8",
     )
     path = directory / "classpath"
     done = subprocess.run(
-        [maven, "-q", "-B", "-f", str(project), MAVEN, f"-Dmdep.outputFile={path}"], capture_output=True, text=True
+        [maven, "-q", "-B", "-f", str(project), MAVEN, f"-Dmdep.outputFile={path}"],
+        capture_output=True,
+        encoding="utf-8",
     )
     if done.returncode:
         raise RuntimeError(f"Maven could not fetch Spark's jars: {done.stdout[-2000:]}")
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def _connect(port: int) -> None:

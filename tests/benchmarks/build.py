@@ -26,16 +26,18 @@ sys.path[0] = str(Path(__file__).parents[2])
 import duckdb
 from deltalake import Field, Schema, convert_to_deltalake
 
-from ingest import registry
-from ingest.bucket import open_bucket
-from reports import sample, warehouse
-from reports.cells import statement
-from reports.compact import compact
-from reports.demo import keep
-from reports.shared import Shared
-from reports.site import Page, Site
+from ingest.function import registry
+from ingest.function.bucket_url import open_bucket
+from reports.gate.statement import statement
+from reports.pages.build_cache import Shared
+from reports.pages.site import Page, Site
+from reports.query.snapshot import fetch
+from reports.sample import cairn_sessions
+from reports.sample.demo import keep
+from reports.writers.compact import compact
 from tests.benchmarks.compaction import timed
 from tests.buckets import batch
+from tests.sites import source
 
 BASE, PEOPLE = 20_000, 2_000
 # So long a changed page may take.
@@ -105,13 +107,15 @@ def fill(bucket: Path, count: int) -> None:
     known = registry.load()
     end = datetime.now(UTC)
     store = open_bucket(str(bucket))
-    made = list(sample.sessions(BASE, users=PEOPLE, seed=0, end=end - timedelta(minutes=1)))
+    made = list(cairn_sessions.sessions(BASE, users=PEOPLE, seed=0, end=end - timedelta(minutes=1)))
     for at in range(0, BASE, 1_000):
         batch(store, *made[at : at + 1_000], known=known, ingested=end)
     compact(store, str(bucket), known)
-    dates = [{"version": version, "released": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for version, at in sample.releases(end)]
-    keep(store, sample.APPLICATION, dates)
-    tables = bucket / "tables" / sample.APPLICATION
+    dates = [
+        {"version": version, "released": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for version, at in cairn_sessions.releases(end)
+    ]
+    keep(store, cairn_sessions.APPLICATION, dates)
+    tables = bucket / "tables" / cairn_sessions.APPLICATION
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false; SET memory_limit = '4GB'")
         connection.execute(f"SET temp_directory = '{bucket.parent / 'spill'}'")
@@ -137,12 +141,12 @@ def fill(bucket: Path, count: int) -> None:
 def project(directory: Path) -> None:
     """A site of 12 pages and 40 charts."""
     (directory / "site").mkdir(parents=True)
-    (directory / "mkdocs.yml").write_text(MKDOCS)
+    (directory / "mkdocs.yml").write_text(MKDOCS, encoding="utf-8")
     charts = iter(CHARTS)
     for page in range(12):
         text = page_of([next(charts) for _ in range(4 if page < 4 else 3)])
         name = "index" if page == 0 else f"page-{page}"
-        (directory / "site" / f"{name}.md").write_text(f"# Page {page}\n\n{text}")
+        (directory / "site" / f"{name}.md").write_text(f"# Page {page}\n\n{text}", encoding="utf-8")
 
 
 def page_of(charts: list[str]) -> str:
@@ -155,7 +159,9 @@ def page_of(charts: list[str]) -> str:
 def rebuilt(directory: Path, bucket: Path) -> float:
     """How long `serve` takes over one changed page, as it says itself."""
     command = [sys.executable, "-m", "reports.cli", "serve", "--port", "8731", "--bucket", str(bucket)]
-    with subprocess.Popen(command, cwd=directory, stderr=subprocess.PIPE, text=True, env=environment()) as process:
+    with subprocess.Popen(
+        command, cwd=directory, stderr=subprocess.PIPE, encoding="utf-8", env=environment()
+    ) as process:
         assert process.stderr is not None
         stop = threading.Timer(PATIENCE, process.kill)
         stop.start()
@@ -169,7 +175,7 @@ def rebuilt(directory: Path, bucket: Path) -> float:
                 time.sleep(1)  # it says so just before it watches
                 page = directory / "site" / "page-5.md"
                 more = page_of(["type: bar\ndata: sessions\nx: command\ny: count"])
-                page.write_text(page.read_text() + f"\nMore words.\n\n{more}")
+                page.write_text(page.read_text(encoding="utf-8") + f"\nMore words.\n\n{more}", encoding="utf-8")
         stop.cancel()
         process.terminate()
     return seconds[1]
@@ -183,13 +189,15 @@ def environment() -> dict[str, str]:
 def blocks(bucket: Path) -> None:
     """Each of some blocks beside its GROUP BY, a line each: the best of three."""
     known = registry.load()
-    snapshot = warehouse.fetch(open_bucket(str(bucket)), str(bucket), known)
-    files = [str(path) for path in snapshot.files[sample.APPLICATION]]
+    snapshot = fetch(open_bucket(str(bucket)), str(bucket), known)
+    files = [str(path) for path in snapshot.files[cairn_sessions.APPLICATION]]
     site = Site(snapshot)
     with site.connection, duckdb.connect() as plain:
         plain.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         kept = ", ".join(
-            f"attributes.{one.name} AS {one.role}" for one in known[sample.APPLICATION].attributes.values() if one.role
+            f"attributes.{one.name} AS {one.role}"
+            for one in known[cairn_sessions.APPLICATION].attributes.values()
+            if one.role
         )
         plain.execute(
             "CREATE VIEW sessions AS SELECT "
@@ -202,17 +210,17 @@ def blocks(bucket: Path) -> None:
             "CREATE VIEW fails AS SELECT user_id, start_time, coalesce(exit_code <> 0, false) AS failed FROM sessions"
         )
         pages = {number: page_of([CHARTS[number]]) for number in COMPARED}
-        site.want(pages.values())
         assert site.loaded
+        site.loaded.want(pages.values())
         began = time.process_time()
         site.loaded.relation("sessions", None)
-        print(f"| what these blocks read, once | {time.process_time() - began:.2f} | | |", flush=True)
+        print(f"| reading the columns of these blocks, once | {time.process_time() - began:.2f} | | |", flush=True)
         for number, text in pages.items():
 
             def ours(text: str = text) -> Page:
-                site.shared = Shared(site.minimum_users, site.now, False)
-                site._made.clear()
-                return site.page(text, file="a.md", source=text, name="a", root="./")
+                site.shared = Shared(site.rules, site.now)
+                site._pages.clear()
+                return site.page(source(text))
 
             (series,) = ours().series
             assert not site.faults, site.faults

@@ -1,27 +1,37 @@
-"""What telemetry costs a run of a tool: whole processes side by side, with posthog and sentry_sdk set up for the same.
+"""What telemetry costs a run of a tool, and what its uploads cost the machine and the server.
 
-    python3 .ci/venv python tests/benchmarks/client.py [--rounds 40]
+    python3 .ci/venv python tests/benchmarks/client.py [runs] [uploads] [--rounds 40]
+
+`runs` compares whole processes side by side, with posthog and sentry_sdk set up for the same.
 
 The tool does nothing; what is measured is all that a run takes longer. Each round starts every tool once, in another
 order; the best of each are compared, because whatever else the machine does can only add. The peers are installed into
 an environment of their own, from the package index, and send to a server of this machine that accepts everything. They
 do so before a run ends, as they are made to.
+
+`uploads` has a tool run 100 and 1,000 times, one after the other, before a server that stores everything and one that
+always fails, and counts the processes that upload, their requests and the processor time that they take. It becomes the
+parent of these processes, so that none is missed.
 """
 
 import argparse
 import contextlib
+import ctypes
+import gzip
 import http.server
+import json
 import os
 import platform
 import random
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 CLIENT = Path(__file__).parents[2] / "ingest" / "client"
@@ -69,27 +79,55 @@ with sentry_sdk.start_transaction(op="run", name="my-tool") as transaction:
 """
 
 
+class Server:
+    """Answers as `answer` says, and counts requests."""
+
+    def __init__(self, answer: Callable[[bytes], tuple[int, bytes]]) -> None:
+        self.answer = answer
+        self.requests = 0
+        self.port = 0
+
+
+def nothing(body: bytes) -> tuple[int, bytes]:
+    """For the client an answer that is none, so that what waits goes on waiting; the peers take it for a yes."""
+    return 200, b"{}"
+
+
+def stores(body: bytes) -> tuple[int, bytes]:
+    """What the ingest function says when it stores every session."""
+    ids = [json.loads(line)["sessionId"] for line in gzip.decompress(body).splitlines()]
+    results = [{"line": line, "sessionId": id, "status": 201} for line, id in enumerate(ids, 1)]
+    return 200, json.dumps({"results": results}).encode()
+
+
+def fails(body: bytes) -> tuple[int, bytes]:
+    """What a broken server says."""
+    return 500, b""
+
+
 @contextlib.contextmanager
-def server() -> Iterator[int]:
-    """Accepts everything; gives its port."""
+def server(answer: Callable[[bytes], tuple[int, bytes]]) -> Iterator[Server]:
+    """A server on a free port."""
+    made = Server(answer)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            # For the client: an answer that is none, so that what waits goes on waiting.
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
+            status, body = made.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            made.requests += 1
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(body)
 
         do_GET = do_POST
 
         def log_message(self, *_: object) -> None: ...
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
-        yield made.server_port
-        made.shutdown()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        made.port = listening.server_port
+        yield made
+        listening.shutdown()
 
 
 def queue(state: Path, count: int) -> None:
@@ -115,20 +153,23 @@ def once(command: list[str], environment: dict[str, str]) -> tuple[float, float]
     return took * 1000, (used.ru_utime + used.ru_stime) * 1000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="What telemetry costs a run of a tool.")
-    parser.add_argument("--rounds", type=int, default=40)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as scratch, server() as port:
+def compare(rounds: int) -> None:
+    """Prints what a run costs with each."""
+    with tempfile.TemporaryDirectory() as scratch, server(nothing) as found:
+        port = found.port
         root = Path(scratch)
         venv.create(root / "venv", with_pip=True)
         python = str(root / "venv" / "bin" / "python")
         install = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *PEERS]
         subprocess.run(install, check=True)
-        listed = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
+        listed = subprocess.run(
+            [python, "-m", "pip", "freeze"], check=True, capture_output=True, encoding="utf-8"
+        ).stdout
         peers = [line for line in listed.splitlines() if line.split("==")[0] in (*PEERS, "sentry_sdk")]
         # In the same environment, as an installed tool has it: compiled, and found among the other packages.
-        package = Path(subprocess.check_output([python, "-c", "import posthog; print(posthog.__path__[0])"], text=True))
+        package = Path(
+            subprocess.check_output([python, "-c", "import posthog; print(posthog.__path__[0])"], encoding="utf-8")
+        )
         shutil.copytree(CLIENT / "abaculus", package.parent / "abaculus")
         subprocess.run([python, "-m", "compileall", "-q", str(package.parent / "abaculus")], check=True)
         url = f"http://127.0.0.1:{port}"
@@ -139,7 +180,7 @@ def main() -> None:
             "sentry": SENTRY.format(dsn=f"http://key@127.0.0.1:{port}/1"),
         }
         for name, text in scripts.items():
-            (root / f"tool_{name}.py").write_text(text)
+            (root / f"tool_{name}.py").write_text(text, encoding="utf-8")
         base = {"PATH": os.environ["PATH"], "HOME": scratch}
         for name, count in (("empty", 0), ("full", 500)):
             queue(root / name, count)
@@ -184,12 +225,48 @@ def main() -> None:
         print(f"| {name} | {best[name]:.1f} | {median:.1f} | {processor:.1f} | {costs[name]:.1f} | {share} |")
 
 
+def uploads() -> None:
+    """Prints what uploads cost."""
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: processes that their parents leave behind are ours
+    print("| server | runs | processes | requests | processor time of uploads | left waiting |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, answer in (("stores", stores), ("fails", fails)):
+        for runs in (100, 1000):
+            with tempfile.TemporaryDirectory() as scratch, server(answer) as found:
+                tool = Path(scratch) / "tool.py"
+                tool.write_text(ABACULUS.format(url=f"http://127.0.0.1:{found.port}"), encoding="utf-8")
+                environment = {"PATH": os.environ["PATH"], "HOME": scratch, "XDG_STATE_HOME": scratch}
+                environment |= {"MY_TOOL_TELEMETRY": "1", "PYTHONPATH": str(CLIENT), "PYTHONDONTWRITEBYTECODE": "1"}
+                for _ in range(runs):
+                    once([sys.executable, str(tool)], environment)
+                processes, seconds = 0, 0.0
+                with contextlib.suppress(ChildProcessError):
+                    while True:
+                        _, _, used = os.wait4(-1, 0)
+                        processes += 1
+                        seconds += used.ru_utime + used.ru_stime
+                waiting = len(list((Path(scratch) / "my-tool" / "telemetry" / "queue").glob("[0-9]*")))
+            print(f"| {name} | {runs:,} | {processes} | {found.requests} | {seconds:.1f} s | {waiting} |")
+
+
 def wait_for_upload(lock: Path) -> None:
     """Until the process that the run started has ended: the next measurement shall not share the machine with it."""
     import fcntl
 
-    with lock.open("a") as file:
+    with lock.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What telemetry costs.")
+    parser.add_argument("part", nargs="*", choices=["runs", "uploads"], default=["runs", "uploads"])
+    parser.add_argument("--rounds", type=int, default=40)
+    arguments = parser.parse_args()
+    if "runs" in arguments.part:
+        compare(arguments.rounds)
+        print()
+    if "uploads" in arguments.part:
+        uploads()
 
 
 if __name__ == "__main__":

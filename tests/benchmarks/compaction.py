@@ -27,11 +27,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[2])
-from ingest import registry
-from ingest.bucket import open_bucket
-from ingest.session import parse, timestamp
-from ingest.settings import Settings
-from reports import lines, sample
+from ingest.function import registry
+from ingest.function.bucket_url import open_bucket
+from ingest.function.session_format import parse, timestamp
+from ingest.function.settings import Settings
+from reports.sample import cairn_sessions
+from reports.storage import lines
 from tests.servers import s3_server
 
 PEER = """
@@ -72,7 +73,7 @@ def made(count: int) -> Iterator[bytes]:
     applications = registry.load()
     made = [
         (session["sessionId"].encode(), parse(json.dumps(session).encode(), applications, now, Settings()))
-        for session in sample.sessions(20_000, users=2_000, seed=0, end=now - timedelta(minutes=1))
+        for session in cairn_sessions.sessions(20_000, users=2_000, seed=0, end=now - timedelta(minutes=1))
     ]
     written = [(id, session.line(timestamp(now))) for id, session in made]
     for number in range(count):
@@ -104,7 +105,7 @@ def fill(bucket: str, count: int, size: int) -> None:
 def timed(command: list[str], patience: float | None = None) -> tuple[float, float, str | None]:
     """Seconds, peak memory in MB and output of a process; no output when it was stopped after so many seconds."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as out:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         process = subprocess.Popen([sys.executable, *command], stdout=out, env={**os.environ, "PYTHONPATH": "."})
         stop = threading.Timer(patience or threading.TIMEOUT_MAX, process.kill)
         stop.start()

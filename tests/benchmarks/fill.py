@@ -18,12 +18,13 @@ import duckdb
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from ingest import registry
-from ingest.bucket import open_bucket
-from reports import ledger, sample, table
-from reports.compact import compact
-from reports.ledger import Counts
-from reports.releases import keep
+from ingest.function import registry
+from ingest.function.bucket_url import open_bucket
+from reports.sample import cairn_sessions
+from reports.storage import ledger, table
+from reports.storage.ledger import Counts
+from reports.storage.releases import keep
+from reports.writers.compact import compact
 from tests.buckets import batch
 
 __all__ = ["fill"]
@@ -37,7 +38,7 @@ MINUTES = 720
 
 def fill(bucket: Path, count: int, seed: int = 0) -> None:
     """Writes a table of `count` sessions, in whole copies of `BASE`, its log, its releases and its ledger entry."""
-    known = registry.load()[sample.APPLICATION]
+    known = registry.load()[cairn_sessions.APPLICATION]
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     entry = ledger.begin()
     copies = max(1, count // BASE)
@@ -56,7 +57,9 @@ def fill(bucket: Path, count: int, seed: int = 0) -> None:
     )
     store = open_bucket(str(bucket))
     ledger.record(store, entry)
-    dates = [{"version": version, "released": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for version, at in sample.releases(end)]
+    dates = [
+        {"version": version, "released": f"{at:%Y-%m-%dT%H:%M:%SZ}"} for version, at in cairn_sessions.releases(end)
+    ]
     keep(store, known.id, dates)
 
 
@@ -64,11 +67,11 @@ def _base(scratch: Path, connection: duckdb.DuckDBPyConnection, count: int, seed
     """Makes the sessions that are repeated: compacted into a table of their own, and from there into `base`."""
     known = registry.load()
     store = open_bucket(str(scratch / "bucket"))
-    made = list(sample.sessions(count, users=PEOPLE * count // BASE, seed=seed, end=end - timedelta(hours=13)))
+    made = list(cairn_sessions.sessions(count, users=PEOPLE * count // BASE, seed=seed, end=end - timedelta(hours=13)))
     for at in range(0, len(made), 1_000):
         batch(store, *made[at : at + 1_000], known=known, ingested=end)
     compact(store, str(scratch / "bucket"), known)
-    handle = table.load(str(scratch / "bucket"), sample.APPLICATION)
+    handle = table.load(str(scratch / "bucket"), cairn_sessions.APPLICATION)
     assert handle is not None
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET memory_limit = '3GB'")
     connection.execute(

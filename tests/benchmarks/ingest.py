@@ -3,7 +3,8 @@
     python3 .ci/venv python tests/benchmarks/ingest.py [--seconds 5]
 
 Needs wrk (apt-get install wrk). Both are served alike, in one run, over the same stores: a local directory and a real
-S3 server. Prints requests a second, latencies, and the ratio; then cold start and peak memory.
+S3 server. Prints requests a second, latencies, and the ratio; then peak memory under this load and under the worst
+batches that were found, thirty at once; then cold start.
 """
 
 import argparse
@@ -18,16 +19,19 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 
 import obstore
 
 # This file's own directory is first on the path, where its name would hide the package that it measures.
 sys.path[0] = str(Path(__file__).parents[2])
-from ingest.bucket import open_bucket
-from reports import sample
+from ingest.function.bucket_url import open_bucket
+from reports.sample import cairn_sessions
+from tests.ingest import worst
 from tests.servers import s3_server
 
 HERE = Path(__file__).parent
@@ -55,7 +59,11 @@ def server(command: list[str], environment: Mapping[str, str]) -> Iterator[tuple
     """A server process; gives its URL and its process id."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, *command], stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
+            [sys.executable, *command],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            encoding="utf-8",
+            env={**os.environ, **environment},
         )
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -72,7 +80,7 @@ def load(url: str, connections: int, seconds: int, template: Path) -> Load:
     """Sends sessions for some seconds."""
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", "20s"]
     command += ["-s", str(HERE / "session.lua"), url, "--", str(template)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     requests, duration, p50, p99, refused, broken = map(int, done.stdout.rsplit("RESULT ", 1)[1].split())
     assert not broken, f"{broken} connections broke"
     return Load(requests / duration * 1e6, p50 / 1000, p99 / 1000, refused)
@@ -80,7 +88,28 @@ def load(url: str, connections: int, seconds: int, template: Path) -> Load:
 
 def peak_memory(pid: int) -> float:
     """The most memory that a process has held so far, in MB."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1000  # type: ignore[index]
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))[1]) / 1000  # type: ignore[index]
+
+
+def worst_memory(scratch: Path) -> float:
+    """The most memory that the worst batches take, thirty of each at once, in MB."""
+    (scratch / "worst").mkdir()
+    (scratch / "worst/tool.toml").write_text(worst.REGISTRY, encoding="utf-8")
+    settings = {"ABACULUS_BUCKET": (scratch / "worst-bucket").as_uri(), "PORT": "0", "HOST": "127.0.0.1"}
+    settings |= {"ABACULUS_APPLICATIONS": str(scratch / "worst"), "ABACULUS_LOG": "0", "PYTHONPATH": "."}
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+    with server(["-m", "ingest"], settings) as (url, pid), ThreadPoolExecutor(30) as clients:
+        for name in worst.WORST:
+            body = worst.packed(name)
+
+            def send(_: int, body: bytes = body) -> None:
+                connection = HTTPConnection(url.removeprefix("http://"), timeout=60)
+                connection.request("POST", "/v1/sessions", body, headers)
+                connection.getresponse().read()
+                connection.close()
+
+            list(clients.map(send, range(30)))
+        return peak_memory(pid)
 
 
 def objects(bucket: str) -> int:
@@ -108,7 +137,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5, help="of load for each row")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
     seconds, rounds = vars(parser.parse_args()).values()
-    session = next(sample.sessions(1, users=1, seed=1, end=datetime.now(UTC) - timedelta(minutes=1)))
+    session = next(cairn_sessions.sessions(1, users=1, seed=1, end=datetime.now(UTC) - timedelta(minutes=1)))
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
         f"a session of {len(json.dumps(session)):,} bytes; {seconds} s a round, best of {rounds}; times in ms\n"
@@ -118,7 +147,7 @@ def main() -> None:
     memory: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         template = Path(scratch) / "session.json"
-        template.write_text(json.dumps(session | {"sessionId": "SESSION"}))
+        template.write_text(json.dumps(session | {"sessionId": "SESSION"}), encoding="utf-8")
         with s3_server(Path(scratch) / "s3") as s3:
             os.environ.update(s3)
             for store in ("local", "S3"):
@@ -147,6 +176,7 @@ def main() -> None:
                             flush=True,
                         )
         print("\npeak memory: " + ", ".join(f"{name} {most:.0f} MB" for name, most in memory.items()))
+        print(f"peak memory of the worst batches, thirty at once: {worst_memory(Path(scratch)):.0f} MB")
         starts = sorted(cold_start(str(Path(scratch) / "cold")) for _ in range(5))
         bare_starts = sorted(python_start() for _ in range(5))
         ours, python = starts[2] * 1000, bare_starts[2] * 1000

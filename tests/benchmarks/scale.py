@@ -28,10 +28,11 @@ from pathlib import Path
 
 import duckdb
 
-from ingest import registry
-from ingest.bucket import open_bucket
-from reports import sample, table
-from reports.engine import ENGINES
+from ingest.function import registry
+from ingest.function.bucket_url import open_bucket
+from reports.query.engine import ENGINES
+from reports.sample import cairn_sessions
+from reports.storage import table
 from tests import sparks
 from tests.benchmarks import build
 from tests.benchmarks.fill import BASE, fill
@@ -46,9 +47,9 @@ CHARTS_A_PAGE, PAGES = 4, 3
 # What a build does before its first query: nothing but to have every table file here.
 FETCH = """
 import sys
-from ingest import registry
-from ingest.bucket import open_bucket
-from reports.warehouse import fetch
+from ingest.function import registry
+from ingest.function.bucket_url import open_bucket
+from reports.query.views import fetch
 fetch(open_bucket(sys.argv[1]), sys.argv[1], registry.load())
 """
 # The peak of a process is at least what its parent had when it began, so a small one stands between.
@@ -77,10 +78,10 @@ class Taken:
 
 def taken(command: list[str], environment: Mapping[str, str], directory: Path = ROOT) -> Taken:
     """Runs a process to its end."""
-    with tempfile.NamedTemporaryFile("r") as said:
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as said:
         done = subprocess.run(
             [sys.executable, "-c", LAUNCH, said.name, sys.executable, *command],
-            cwd=directory, env={**os.environ, **environment}, capture_output=True, text=True,
+            cwd=directory, env={**os.environ, **environment}, capture_output=True, encoding="utf-8",
         )  # fmt: skip
         assert done.returncode == 0, (
             f"{command[:4]} ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}"
@@ -94,7 +95,7 @@ def taken_with_sail(
 ) -> tuple[Taken, Taken]:
     """Runs a process to its end, with a Sail to count for it; gives what each of the two took."""
     with sparks.sail(scratch / "sail") as url:
-        (server,) = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+        (server,) = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8").split())
         before = _processor(server)
         used = taken([*command, "--engine", "spark"], {**environment, "SPARK_REMOTE": url}, directory)
         return used, Taken(used.clock, _processor(server) - before, peak_memory(server))
@@ -103,7 +104,7 @@ def taken_with_sail(
 def _processor(pid: int) -> float:
     """The processor seconds that a process that still runs has had."""
     # The second field is the program's name, which may have spaces.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -114,7 +115,7 @@ def abaculus(*arguments: str) -> list[str]:
 def arrive(bucket: str, seed: int) -> None:
     """Puts new sessions into the bucket, as the function would."""
     store, known, now = open_bucket(bucket), registry.load(), datetime.now(UTC)
-    made = list(sample.sessions(NEW, users=NEW // 25, seed=seed, end=now - timedelta(minutes=1)))
+    made = list(cairn_sessions.sessions(NEW, users=NEW // 25, seed=seed, end=now - timedelta(minutes=1)))
     for at in range(0, NEW, OBJECT):
         batch(store, *made[at : at + OBJECT], known=known, ingested=now)
 
@@ -122,17 +123,17 @@ def arrive(bucket: str, seed: int) -> None:
 def project(directory: Path) -> Path:
     """A site of a dozen charts on three pages."""
     (directory / "site").mkdir(parents=True, exist_ok=True)
-    (directory / "mkdocs.yml").write_text(build.MKDOCS)
+    (directory / "mkdocs.yml").write_text(build.MKDOCS, encoding="utf-8")
     for page in range(PAGES):
         charts = build.CHARTS[page * CHARTS_A_PAGE : (page + 1) * CHARTS_A_PAGE]
         name = f"page-{page}" if page else "index"
-        (directory / "site" / f"{name}.md").write_text(f"# Page {page}\n\n{build.page_of(charts)}")
+        (directory / "site" / f"{name}.md").write_text(f"# Page {page}\n\n{build.page_of(charts)}", encoding="utf-8")
     return directory
 
 
 def described(bucket: Path) -> tuple[int, int, int]:
     """Files of the table, their bytes, and people in it, CI runs left out."""
-    handle = table.load(str(bucket), sample.APPLICATION)
+    handle = table.load(str(bucket), cairn_sessions.APPLICATION)
     assert handle is not None
     with duckdb.connect() as connection:
         people = connection.execute(
