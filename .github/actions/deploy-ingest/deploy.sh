@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the deployment of the repository that this action is a part of, with the registry of the one that uses it.
+# Runs the deployment script of this action's repository, with the registry of the repository that calls it.
 set -euo pipefail
 
-# As `abaculus` itself looks for it.
+# The same places as in `abaculus` itself.
 applications=$PWD/applications
 if [ -d "$PWD/ingest/applications" ]; then applications=$PWD/ingest/applications; fi
 export APPLICATIONS=$applications ONLY_CODE=yes
