@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from abaculus import ci, environment
+from abaculus import environment
 from ingest.function.registry import Field, parse
 from tests.hosts import CLIENT, Home
 
 SHIPPED = parse('id = "my-tool"\n' + (CLIENT / "abaculus" / "registry.toml").read_text(encoding="utf-8"))
-VARIABLES = [*ci.SYSTEMS, *environment.TERMINALS, "CI", "TERM_PROGRAM", "TERMINAL_EMULATOR", "SHELL"]
+VARIABLES = [*environment.CI_SYSTEMS, *environment.TERMINALS, "CI", "TERM_PROGRAM", "TERMINAL_EMULATOR", "SHELL"]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_this_machine_is_told_in_declared_words() -> None:
 @pytest.mark.parametrize(
     ("variables", "name", "value"),
     [
-        *[({variable: "1"}, "ciSystem", system) for variable, system in ci.SYSTEMS.items()],
+        *[({variable: "1"}, "ciSystem", system) for variable, system in environment.CI_SYSTEMS.items()],
         ({"CI": "true"}, "ciSystem", "other"),
         ({"CI": "woodpecker"}, "ciSystem", "other"),
         *[({variable: "1"}, "terminalName", terminal) for variable, terminal in environment.TERMINALS.items()],
@@ -63,7 +63,7 @@ def test_what_the_environment_says_is_told_by_name(
 def test_a_system_that_says_no_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("CI", value)
     monkeypatch.setenv("GITHUB_ACTIONS", value)
-    assert ci.system() is None
+    assert environment.ci_system() is None
 
 
 def test_every_machine_has_a_declared_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,18 @@
 """Sessions on the disk: whole, bounded, and fast to look at."""
 
+import enum
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from abaculus import detach, queue, state
 from tests.hosts import CLIENT, Home
@@ -161,3 +166,35 @@ def test_each_system_has_its_own_place_for_state(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HOME", "nowhere")
     assert state.directory("my-tool", {}) is None
     assert state.directory("my-tool", {"XDG_STATE_HOME": "/state"}) == "/state/my-tool/telemetry"
+
+
+# Their JSON
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_what_is_written_reads_as_what_it_was(value: Any) -> None:
+    written = queue.encode(value)
+    assert json.loads(written) == value
+    assert "\n" not in written
+    assert written == queue.encode(json.loads(written))
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Name(str):
+    def __str__(self) -> str:
+        return "something else"
+
+
+def test_subclasses_are_written_as_what_they_hold() -> None:
+    assert queue.encode({"a": Level.HIGH, "b": Name("x"), "c": True}) == '{"a":3,"b":"x","c":true}'
+
+
+@pytest.mark.parametrize("value", [object(), b"", {1}, (1,), {"a": object()}])
+def test_what_is_not_json_is_no_session(value: object) -> None:
+    with pytest.raises(TypeError, match="is not JSON"):
+        queue.encode(value)

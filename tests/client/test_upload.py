@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from abaculus import backoff, consent, detach, queue, state, transport, upload
+from abaculus import backoff, consent, detach, queue, state, upload
 from abaculus.session import moment
 from ingest.function.bucket_url import open_bucket
 from reports.writers.compact import compact
@@ -230,7 +230,7 @@ def test_pythons_own_modules_come_before_what_lies_beside_the_package(tmp_path: 
 def test_a_process_that_cannot_even_begin_says_so_in_the_log(tmp_path: Path, between: Proxy) -> None:
     packages = tmp_path / "site-packages"
     shutil.copytree(CLIENT / "abaculus", packages / "abaculus")
-    (packages / "abaculus" / "transport.py").write_text(
+    (packages / "abaculus" / "upload.py").write_text(
         "raise ImportError('what a broken installation says')", encoding="utf-8"
     )
     home = Home(tmp_path / "home", between.url, MY_TOOL_TELEMETRY="1", PYTHONPATH=str(packages))
@@ -330,7 +330,7 @@ def test_no_server_at_all_keeps_all(directory: str) -> None:
 def test_a_server_that_never_answers_is_given_up_on(
     directory: str, between: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "PATIENCE", 0.2)
+    monkeypatch.setattr(upload, "PATIENCE", 0.2)
     between.fault = stalls
     put(directory)
     began = time.monotonic()

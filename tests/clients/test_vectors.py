@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from abaculus import Session, backoff, consent, queue, state, upload
-from abaculus.encode import encode
 from abaculus.session import moment, storable
 from abaculus.tool import Tool, usable
 from abaculus.version import normal
@@ -123,7 +122,7 @@ def sessions(one: dict[str, Any], _: Path) -> None:
         clock[0] = one["end"]
         written = queue.document(session._kept_for, session._document(), one["id"], one["user"])
         session._open.clear()
-    text = encode(written)
+    text = queue.encode(written)
     assert ("\n" in text, json.loads(text)) == (False, one["document"])
 
 

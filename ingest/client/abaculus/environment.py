@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from abaculus.ci import system
-
-__all__ = ["facts"]
+__all__ = ["CI_SYSTEMS", "ci_system", "facts"]
 
 OPERATING_SYSTEMS = {"linux": "Linux", "darwin": "macOS", "win32": "Windows", "cygwin": "Windows", "freebsd": "FreeBSD"}
 ARCHITECTURES = {
@@ -27,11 +25,27 @@ TERM_PROGRAMS = {
     "iTerm.app": "iTerm", "Apple_Terminal": "Terminal", "vscode": "VS Code", "WezTerm": "WezTerm", "ghostty": "Ghostty",
     "WarpTerminal": "Warp", "Hyper": "Hyper", "tmux": "tmux",
 }  # fmt: skip
+# By the variables that each system sets.
+CI_SYSTEMS = {
+    "GITHUB_ACTIONS": "GitHub Actions",
+    "GITLAB_CI": "GitLab CI",
+    "JENKINS_URL": "Jenkins",
+    "CIRCLECI": "CircleCI",
+    "BUILDKITE": "Buildkite",
+    "TF_BUILD": "Azure Pipelines",
+    "TRAVIS": "Travis CI",
+    "TEAMCITY_VERSION": "TeamCity",
+    "BITBUCKET_BUILD_NUMBER": "Bitbucket Pipelines",
+    "CODEBUILD_BUILD_ID": "AWS CodeBuild",
+    "APPVEYOR": "AppVeyor",
+    "DRONE": "Drone",
+}
+NO = ("", "0", "false", "no", "off")
 
 
 def facts() -> dict[str, str | bool]:
     """The known facts. Unknown ones are left out."""
-    ci = system()
+    ci = ci_system()
     known = {
         "osName": next((name for key, name in OPERATING_SYSTEMS.items() if sys.platform.startswith(key)), "other"),
         "cpuArchitecture": ARCHITECTURES.get(_machine().lower(), "other"),
@@ -45,6 +59,14 @@ def facts() -> dict[str, str | bool]:
     told["consoleIsInteractive"] = all(one is not None and not one.closed and one.isatty() for one in streams)
     told["runningInCi"] = ci is not None
     return told
+
+
+def ci_system() -> str | None:
+    """The name of the continuous integration system, `other` for an unknown one, None outside of CI."""
+    for variable, name in CI_SYSTEMS.items():
+        if os.environ.get(variable, "").strip().lower() not in NO:
+            return name
+    return "other" if os.environ.get("CI", "").strip().lower() not in NO else None
 
 
 def _machine() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from abaculus import consent
-from abaculus.ci import system
+from abaculus.environment import ci_system
 
 __all__ = ["ask", "may_ask"]
 
@@ -18,7 +18,7 @@ def may_ask(here: consent.Circumstances) -> bool:
     """Whether a person can be asked: nobody else reads the output, and nothing else was typed."""
     if any(one in NO_TIME or one.startswith(COMPLETION) for one in sys.argv[1:]):
         return False
-    return system() is None and _free_to_answer()
+    return ci_system() is None and _free_to_answer()
 
 
 def ask(here: consent.Circumstances) -> bool:

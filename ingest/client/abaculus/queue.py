@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from abaculus.tool import Tool
 
 __all__ = [
-    "COUNTS", "age", "count", "document", "due", "keep", "names", "path", "session_id", "surplus", "tell",
+    "COUNTS", "age", "count", "document", "due", "encode", "keep", "names", "path", "session_id", "surplus", "tell",
 ]  # fmt: skip
 
 FILES = 500
@@ -27,13 +27,13 @@ WAIT = 3600.0  # seconds
 # Results of uploads, which the next session reports. `stopped` counts failed uploads.
 COUNTS = ("sent", "failed", "refused", "givenUp", "dropped", "stopped")
 REPORT = "TelemetryReport"
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def keep(tool: Tool, recorded: dict[str, object], milliseconds: int) -> None:
     """Queues a session that has ended, and starts the upload of earlier ones. Raises OSError."""
     from abaculus import consent, detach
-    from abaculus.ci import system
-    from abaculus.encode import encode
+    from abaculus.environment import ci_system
 
     directory = tool.directory
     if directory is None or not consent.allowed(tool):
@@ -51,7 +51,7 @@ def keep(tool: Tool, recorded: dict[str, object], milliseconds: int) -> None:
         return
     before = names(directory)
     kept = _put(directory, id, data, milliseconds, before)
-    if tool.upload == "inline" or system() is not None or os.getpid() == 1:
+    if tool.upload == "inline" or ci_system() is not None or os.getpid() == 1:
         # The disk is lost after the run, as in CI. When process 1 ends, so does the container with all its processes.
         # The cases in which a run waits for the upload.
         detach.start(tool, directory, wait=2.0)
@@ -66,6 +66,34 @@ def document(tool: Tool, recorded: dict[str, object], id: str, user: str) -> dic
 
     who = {"applicationId": tool.application, "applicationVersion": normal(tool.version)}
     return {"sessionId": id, "userId": user, **who, **recorded}
+
+
+def encode(value: object) -> str:
+    """A value as JSON: the objects, lists, strings, finite numbers, booleans and None of sessions.
+
+    Importing Python's own module for this takes longer than everything else in a run.
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return _string(str.__str__(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)  # not an enumeration's own
+    if isinstance(value, float):
+        return float.__repr__(value)
+    if isinstance(value, dict):
+        return f"{{{','.join([f'{encode(name)}:{encode(member)}' for name, member in value.items()])}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(encode, value))}]"
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _string(text: str) -> str:
+    if not text.isprintable() or '"' in text or "\\" in text:
+        text = "".join(ESCAPES.get(one) or (one if one >= " " else f"\\u{ord(one):04x}") for one in text)
+    return f'"{text}"'
 
 
 def due(waiting: list[str], now: float) -> bool:
