@@ -10,9 +10,9 @@ from markdown.extensions import Extension
 
 from ingest.function.bucket_url import open_bucket
 from ingest.function.registry import Application
+from reports.pages.insert_results import Renderer
 from reports.pages.markdown_blocks import Blocks
-from reports.pages.rendered import Page
-from reports.pages.rendering import Renderer
+from reports.pages.page_result import Page
 from reports.pages.source import Source, read
 from reports.writers.compact import compact
 from tests import buckets

@@ -17,8 +17,8 @@ from reports.blocks.fault import Fault
 from reports.building.hooks import STAMP, AbaculusPlugin
 from reports.building.mkdocs_faults import Messages, faults
 from reports.building.report import Checked, lines
+from reports.pages.insert_results import Renderer
 from reports.pages.markdown_blocks import Blocks
-from reports.pages.rendering import Renderer
 from reports.pages.source import Source
 
 __all__ = ["BuildError", "build", "check", "found", "listening", "loaded", "pages", "run"]

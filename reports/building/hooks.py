@@ -40,10 +40,10 @@ from reports.gate.rules import Rules
 from reports.gate.rules import read as read_rules
 from reports.pages import registry_page
 from reports.pages.generated_pages import addresses, listed
+from reports.pages.insert_results import Linker, Renderer
 from reports.pages.markdown_blocks import VALUE, Blocks
+from reports.pages.page_result import Page
 from reports.pages.pipeline_page import bookkeeping
-from reports.pages.rendered import Page
-from reports.pages.rendering import Linker, Renderer
 from reports.pages.site import Pages, Site
 from reports.pages.source import Source
 from reports.pages.source import read as read_page

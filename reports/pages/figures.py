@@ -21,8 +21,8 @@ from reports.pages.addresses import Addresses
 from reports.pages.block_reader import at_its_line, read_block
 from reports.pages.build_cache import Shared
 from reports.pages.markdown_blocks import VALUE
+from reports.pages.page_result import Figure, Page, Series
 from reports.pages.queries import Queries
-from reports.pages.rendered import Figure, Page, Series
 from reports.pages.scope import Scope
 from reports.pages.source import Found
 

@@ -17,8 +17,8 @@ from reports.pages import values
 from reports.pages.build_cache import Shared
 from reports.pages.figures import Figures
 from reports.pages.markdown_blocks import VALUE
+from reports.pages.page_result import Figure, Page
 from reports.pages.queries import Queries
-from reports.pages.rendered import Figure, Page
 from reports.pages.source import Found, Source, Value
 from reports.query.sandbox import QueryError
 

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 
 import duckdb
 
-from reports.blocks.names import words
+from reports.blocks.names import distinct, words
 from reports.blocks.published import Published
 from reports.pages.page_views import PageViews, Row
-from reports.pages.published_tables import create
 from reports.query.column_cache import Loaded
 from reports.query.quoting import describe, quote
 from reports.query.sandbox import QueryError, check, explain, parse
 from reports.query.views import VIEWS
 
-__all__ = ["Queries"]
+__all__ = ["Queries", "identifiers"]
 
 # How many columns of a query are kept in memory.
 NARROW = 12
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# The column types of published cells, by their kind.
+SQL = {"text": "VARCHAR", "boolean": "BOOLEAN", "time": "TIMESTAMP", "share": "DOUBLE"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Queries:
     def publish(self, given: str, published: Published) -> None:
         """The published cells of a named chart become a table. Raises `QueryError` if its name is taken."""
         name = self._free(given, "chart")
-        create(self.cursor, name, published)
+        _create(self.cursor, name, published)
         self.tables[name] = published
 
     def _free(self, given: str, what: str) -> str:
@@ -107,3 +108,22 @@ class Queries:
             if name in needed:
                 needed |= words(self.named[name].sql) & self.named.keys()
         return [name for name in self.named if name in needed]
+
+
+def _create(cursor: duckdb.DuckDBPyConnection, name: str, published: Published) -> None:
+    """Creates a table of published cells, without the current period. Without cells, it has the columns that it has
+    later, so that a page does not fail before there is data.
+    """
+    columns, values = [], {}
+    for number, (column, called) in enumerate(zip(published.columns, identifiers(published), strict=True)):
+        given = [row[number] for row in published.whole]
+        whole = all(value is None or isinstance(value, int) for value in given)
+        kind = SQL.get(column.kind, "BIGINT" if whole and given else "DOUBLE")
+        columns.append(f"unnest($c{number}::{kind}[]) AS {quote(called)}")
+        values[f"c{number}"] = given
+    cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS SELECT {', '.join(columns)}", values)
+
+
+def identifiers(published: Published) -> list[str]:
+    """Names of all columns for SQL and text: `share(failed)` is `share_failed`."""
+    return distinct(re.sub(r"\W+", "_", column.name).strip("_") or "value" for column in published.columns)

@@ -16,10 +16,10 @@ from reports.blocks.published import Published
 from reports.gate.rules import Rules
 from reports.pages import generated_pages
 from reports.pages.build_cache import Shared
+from reports.pages.page_result import Page, Series
 from reports.pages.page_run import run
 from reports.pages.page_views import Row
 from reports.pages.queries import Queries
-from reports.pages.rendered import Page, Series
 from reports.pages.source import Source
 from reports.query.column_cache import Loaded
 from reports.query.quoting import quote

@@ -10,8 +10,7 @@ import duckdb
 from reports.blocks import format
 from reports.blocks.names import near
 from reports.blocks.published import Column, Published
-from reports.pages.published_tables import identifiers
-from reports.pages.queries import Queries
+from reports.pages.queries import Queries, identifiers
 from reports.query.quoting import describe, quote
 from reports.query.sandbox import QueryError, explain
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from reports.blocks.fault import Fault
 from reports.blocks.format import NOTHING
 from reports.charts.html import linked
-from reports.pages.rendered import Page
+from reports.pages.page_result import Page
 
 __all__ = ["Renderer"]
 
