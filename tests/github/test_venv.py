@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.github.indexes import Index, after_the_lock, wheel
 from tests.hosts import interpreters
-from tests.indexes import Index, after_the_lock, wheel
 
 ROOT = Path(__file__).parents[2]
 BACKEND = """

@@ -20,7 +20,7 @@ from ingest.function.registry import parse
 from ingest.function.routes import Function
 from ingest.function.settings import Settings
 from ingest.function.store import creator
-from tests.faulty import FaultyStore
+from tests.ingest.faulty import FaultyStore
 
 DEPLOY = Path("ingest/deploy")
 REGISTRY = {"tool": parse('id = "tool"')}

@@ -28,7 +28,7 @@ from ingest.function.registry import parse as registry
 from ingest.function.routes import Function, Request
 from ingest.function.settings import Settings
 from ingest.function.store import Store, creator, proves_existence
-from tests.faulty import FAULTS, FaultyStore
+from tests.ingest.faulty import FAULTS, FaultyStore
 from tests.messages import mentions, numbers
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)

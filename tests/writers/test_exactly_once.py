@@ -26,8 +26,8 @@ from reports.storage import raw, table
 from reports.writers import brakes
 from reports.writers import compact as compaction
 from reports.writers.forget import forget
-from tests import faults
 from tests.buckets import NOW, REGISTRY, batch, keep, keys, rows, session, uuid
+from tests.writers import faults
 
 STEP = 1 if os.environ.get("ABACULUS_ALL") else 40
 
@@ -108,7 +108,7 @@ def cases(template: Path, fault: str, operation: str) -> Iterator[bool]:
             try:
                 faults.check(template, fault, at)
             except AssertionError as error:
-                assert f'-m tests.faults "{fault}" {at}' in str(error)
+                assert f'-m tests.writers.faults "{fault}" {at}' in str(error)
                 yield True
 
 

@@ -2,7 +2,7 @@
 
 A case is a fault and the number of the operation at which it happens. To replay one:
 
-    python -m tests.faults "killed after" 17
+    python -m tests.writers.faults "killed after" 17
 """
 
 import json
@@ -325,7 +325,7 @@ def check(template: Path, fault: str, at: int) -> bool:
                 case.check_ledger()
         except AssertionError as error:
             what = f"{fault} at {at}, {operation}: {error}"
-            raise AssertionError(f'{what}\nreplay: {sys.executable} -m tests.faults "{fault}" {at}') from error
+            raise AssertionError(f'{what}\nreplay: {sys.executable} -m tests.writers.faults "{fault}" {at}') from error
         return True
 
 
