@@ -13,7 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ingest.function.registry import NAME, ROLES, Application, Field, parse
+from ingest.function.registry import NAME, Application, Field, parse
+from ingest.function.roles import ROLES
 from ingest.function.session_format import canonical_time
 
 __all__ = ["Seen", "client", "from_paths", "from_sessions", "toml"]

@@ -11,51 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ingest.function.pattern import PatternError, compiled, fits
+from ingest.function.roles import CORE, EVENT_ATTRIBUTE_ROLES, EVENT_ROLES, ROLES
 
-__all__ = ["EVENT_ATTRIBUTE_ROLES", "PROBE", "ROLES", "Application", "Field", "Kind", "RegistryError", "load", "parse"]
+__all__ = ["PROBE", "Application", "Field", "Kind", "RegistryError", "load", "parse"]
 
 TYPES = ("string", "integer", "number", "boolean", "timestamp")
-
-# What an attribute means, so that pages fit any tool: role -> (type, meaning).
-ROLES: dict[str, tuple[str, str]] = {
-    "os": ("string", "operating system"),
-    "os_version": ("string", "version of the operating system"),
-    "arch": ("string", "processor architecture"),
-    "shell": ("string", "shell that the tool was started from"),
-    "terminal": ("string", "terminal emulator"),
-    "interactive": ("boolean", "whether a person is at the terminal"),
-    "ci": ("boolean", "whether the run was in a continuous integration system"),
-    "ci_system": ("string", "continuous integration system"),
-    "exit_code": ("integer", "exit code of the run; anything but 0 is a failure"),
-    "failure_reason": ("string", "why the run failed, as one of a few fixed names"),
-    "command": ("string", "command or sub-command that was run"),
-    "runtime": ("string", "language runtime and its version"),
-    "container_engine": ("string", "container engine and its version"),
-    "install_channel": ("string", "how the tool was installed, such as Homebrew, pip or apt"),
-    "project_size": ("integer", "size of the project, in the tool's own unit"),
-    "project_parts": ("integer", "parts that the project is made of, such as containers, packages or modules"),
-    "variant": ("string", "which of several implementations the run used, so that pages can compare them"),
-    "tab_completion_used": ("boolean", "whether the user has tab completion set up"),
-}
-EVENT_ROLES: dict[str, str] = {
-    "update_notice": "the tool named a newer version to the user",
-    "help": "the user asked for help",
-}
-
-# What an attribute of an event means: role -> (type, meaning).
-EVENT_ATTRIBUTE_ROLES: dict[str, tuple[str, str]] = {
-    "exception_type": ("string", "class of an exception that the tool raised"),
-}
-
-# Columns that every view has. An attribute with the same name would make queries ambiguous.
-CORE = frozenset(
-    {
-        "application", "user_id", "session_id", "application_version", "start_time", "end_time", "ingestion_time",
-        "duration_ms", "clock_suspect", "month", "undeclared", "attributes", "events", "spans", "type", "time",
-        "role", "session",
-    }
-)  # fmt: skip
-
 WRITTEN = {str: "text in quotes", int: "a whole number", bool: "true or false", dict: "a table", list: "a list"}
 APPLICATION_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
@@ -152,26 +112,23 @@ class Application:
     @property
     def declared(self) -> "dict[str, Field | Kind]":
         """All attributes, events and spans by path, including removed and renamed ones."""
-        found: dict[str, Field | Kind] = {f"attributes.{name}": field for name, field in self.attributes.items()}
-        for part, kinds in (("events", self.events), ("spans", self.spans)):
-            for name, kind in kinds.items():
-                found[f"{part}.{name}"] = kind
-                found |= {f"{part}.{name}.attributes.{of}": field for of, field in kind.attributes.items()}
-        return found
+        return {path: one for path, one, _ in self._members()}
 
     @property
     def paths(self) -> list[str]:
         """Everything that it may send now, as paths: `attributes.osName`, `events.Done`,
         `events.Done.attributes.how`.
         """
-        found = [f"attributes.{field.name}" for field in self.attributes.values() if field.current]
+        return [path for path, _, current in self._members() if current]
+
+    def _members(self) -> "Iterator[tuple[str, Field | Kind, bool]]":
+        for name, one in self.attributes.items():
+            yield f"attributes.{name}", one, one.current
         for part, kinds in (("events", self.events), ("spans", self.spans)):
-            for kind in kinds.values():
-                if not kind.removed:
-                    found.append(f"{part}.{kind.name}")
-                    named = [field.name for field in kind.attributes.values() if field.current]
-                    found += [f"{part}.{kind.name}.attributes.{name}" for name in named]
-        return found
+            for name, kind in kinds.items():
+                yield f"{part}.{name}", kind, not kind.removed
+                for of, one in kind.attributes.items():
+                    yield f"{part}.{name}.attributes.{of}", one, one.current and not kind.removed
 
 
 # The application of `abaculus probe`, which is always registered. Its sessions show that the function stores sessions.
@@ -282,11 +239,8 @@ class _Reader:
             events=self.kinds(self.take(document, "", "events", dict, {}), "events"),
             spans=self.kinds(self.take(document, "", "spans", dict, {}), "spans"),
         )
-        self.rest(
-            document,
-            "",
-            "id, name, description, repository, retention_days, retired, sample, attributes, events, spans",
-        )
+        known = "id, name, description, repository, retention_days, retired, sample, attributes, events, spans"
+        self.rest(document, "", known)
         return application
 
     def kinds(self, tables: dict[str, Any], at: str) -> dict[str, Kind]:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from obstore.store import ObjectStore
 
-from ingest.function.registry import ROLES, Application, Field, Kind
+from ingest.function.registry import Application, Field, Kind
+from ingest.function.roles import ROLES
 from reports.blocks.format import inert, plural, some
 from reports.operations import undeclared
 from reports.operations.sent import Sent, last_sent, people

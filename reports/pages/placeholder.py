@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 import duckdb
 
-from ingest.function.registry import EVENT_ATTRIBUTE_ROLES, ROLES, Application
+from ingest.function.registry import Application
+from ingest.function.roles import EVENT_ATTRIBUTE_ROLES, ROLES
 from reports.blocks.block import Block
 from reports.charts.html import text, title
 from reports.query.quoting import quote

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
-from ingest.function.registry import ROLES
+from ingest.function.roles import ROLES
 from reports.blocks.block import parse as parse_block
 from reports.blocks.fault import Fault
 from reports.blocks.names import near, words

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from ingest.function.registry import EVENT_ATTRIBUTE_ROLES, ROLES, Application, Field, Kind
+from ingest.function.registry import Application, Field, Kind
+from ingest.function.roles import EVENT_ATTRIBUTE_ROLES, ROLES
 from reports.query.quoting import literal, quote
 from reports.storage import clock, exclude
 from reports.storage.table import ARROW, NUMBERS

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.function.bucket_url import open_bucket
-from ingest.function.registry import ROLES
+from ingest.function.roles import ROLES
 from reports.query.macros import DEFINITIONS, version_key
 from reports.query.sandbox import QueryError, check
 from reports.query.snapshot import fetch

@@ -11,7 +11,8 @@ import pytest
 from obstore.store import ObjectStore
 
 from ingest.function.bucket_url import open_bucket
-from ingest.function.registry import ROLES, Application, RegistryError
+from ingest.function.registry import Application, RegistryError
+from ingest.function.roles import ROLES
 from reports.query import views
 from reports.query.quoting import describe, literal, quote, quote_if_needed
 from reports.query.snapshot import PROBE, fetch

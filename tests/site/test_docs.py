@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingest.function import registry
+from ingest.function.roles import EVENT_ATTRIBUTE_ROLES, EVENT_ROLES
 from reports.blocks import format
 from reports.blocks.block import parse
 from reports.blocks.kinds import NEEDS, ONLY, TYPES, USUAL
@@ -99,7 +100,7 @@ def test_the_registry_reference_has_every_key(wrong: str) -> None:
 
 def test_the_registry_reference_has_every_type_and_every_role_of_events() -> None:
     page = (DOCS / "registry.md").read_text(encoding="utf-8")
-    roles = (*registry.EVENT_ROLES, *registry.EVENT_ATTRIBUTE_ROLES)
+    roles = (*EVENT_ROLES, *EVENT_ATTRIBUTE_ROLES)
     assert [one for one in (*registry.TYPES, *roles) if f"`{one}`" not in page] == []
 
 
