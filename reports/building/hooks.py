@@ -182,6 +182,7 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
                 "the plugin macros reads the values {{ name.column }} of pages as its own; set its "
                 "j2_variable_start_string: '[[' and j2_variable_end_string: ']]' in mkdocs.yml"
             )
+        self.renderer.theirs = takes
         self.ran: Pages = self.site.run(self.sources)
         self.pages |= {page.name: page for page in self.ran.by_path.values()}
         self.written |= self.sources | {path: page.source for path, page in self.ran.by_path.items()}
@@ -267,10 +268,13 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         """Adds the notices above and below the page, and gives MkDocs the ids of its figures."""
         assert self.site is not None
         site, path = self.site, page.file.src_uri
+        done = self.ran.by_path.get(path)
+        if done is not None:
+            self.renderer.heads(done, str(page.meta.get("title")), str(page.meta.get("description")))
+        self.gather()
         if path in self.headed:
             self.headed.remove(path)
             del page.meta["title"]
-        done = self.ran.by_path.get(path)
         above = PRIVATE if site.private else "" if site.rules.rounding else EXACT
         if (self.serving or self.marked) and (source := self.written.get(path)):
             mine = [[one for one in found if one.file == source.file] for found in (site.faults, site.warnings)]
@@ -290,11 +294,17 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         left_out = [(one.start, one.end) for one in site.snapshot.excluded]
         return above + html + freshness(site.updated, site.now, left_out)
 
+    def gather(self) -> None:
+        """Takes the findings of the rendering."""
+        assert self.site is not None
+        self.site.faults += [one for one in self.renderer.faults if one not in self.site.faults]
+        self.site.warnings += [one for one in self.renderer.warnings if one not in self.site.warnings]
+
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> None:
         """Stops the build before anything is written, with the faults of all pages together. Warnings are only said."""
         assert self.site is not None
         self.renderer.read = None
-        self.site.faults += [fault for fault in self.renderer.faults if fault not in self.site.faults]
+        self.gather()
         self.faults, self.warnings = list(self.site.faults), list(self.site.warnings)
         pages = {file.src_uri: file.page for file in files.documentation_pages() if file.page is not None}
         self.there = set(files.src_uris)

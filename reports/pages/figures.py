@@ -20,11 +20,11 @@ from reports.pages import placeholder, values
 from reports.pages.addresses import Addresses
 from reports.pages.block_reader import at_its_line, read_block
 from reports.pages.build_cache import Shared
-from reports.pages.markdown_blocks import VALUE
+from reports.pages.markdown_blocks import BRACES, VALUE
 from reports.pages.page_result import Figure, Page, Series
 from reports.pages.queries import Queries
 from reports.pages.scope import Scope
-from reports.pages.source import Found
+from reports.pages.source import Found, not_a_value
 
 __all__ = ["Figures"]
 
@@ -62,6 +62,7 @@ class Figures:
                 self.queries.publish(block.name, published)
         with at_its_line(block, "title"):
             # A number of everything is not true of what a reader chooses. The row of the page is a table too.
+            self._braces(block, fence)
             plain = replace(block, title=None) if _names(block.title) - {"page"} else None
             block = replace(block, title=_titled(block.title, self.queries))
         with at_its_line(block, "annotate"):
@@ -97,6 +98,12 @@ class Figures:
         if block.annotate is None:
             return plot, ""
         return plot, annotations.across(self.queries.cursor, block.annotate, self.queries.relations, published, plot)
+
+    def _braces(self, block: Block, fence: Found) -> None:
+        """Warns about texts in the title that look like values."""
+        for found in re.finditer(BRACES, re.sub(VALUE, " ", block.title or "")):
+            line = _line(self.page, fence) + 1 + block.lines["title"]
+            self.page.warnings.append(not_a_value(self.page.source.file, found[0], line))
 
     def _choices(self, block: Block, published: Published, fence: Found, heading: str) -> str:
         """The choices of its filters, as HTML. Warns if the choices are too large."""

@@ -2,12 +2,14 @@
 text. There is no placeholder, so every converted text has the figure.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 
 from reports.blocks.fault import Fault
 from reports.blocks.format import NOTHING
 from reports.charts.html import linked
+from reports.pages.markdown_blocks import BRACES
 from reports.pages.page_result import Page
 
 __all__ = ["Renderer"]
@@ -18,15 +20,18 @@ Linker = Callable[[str, str], str | None]
 
 class Renderer:
     """Answers for all pages of a build. `read` is the current page, `root` the relative URL of the site's root from the
-    page that is written, and `to` finds the page to which a value links.
+    page that is written, and `to` finds the page to which a value links. `theirs` says whether another plugin owns
+    braces.
     """
 
     def __init__(self) -> None:
         self.read: Page | None = None
         self.root = "./"
         self.to: Linker = lambda column, value: None
+        self.theirs = False
         self.parts: Mapping[str, Callable[[], str]] = {}
         self.faults: list[Fault] = []
+        self.warnings: list[Fault] = []
 
     def open(self) -> "_Rendering":
         """A conversion of the current page. An excerpt of it may be converted later, on another page."""
@@ -36,6 +41,16 @@ class Renderer:
         """Notes a fault that can only be found here."""
         file = "mkdocs.yml" if page is None else page.source.file
         self.faults.append(Fault(file, 1, message, code=code))
+
+    def braces(self, page: Page | None, text: str) -> None:
+        """Notes a text that looks like a value, but stays as it is."""
+        if page is not None and not self.theirs:
+            self.warnings += page.source.unfilled(text)
+
+    def heads(self, page: Page, *heads: str) -> None:
+        """Notes the same of the title and the description."""
+        for found in re.finditer(BRACES, "\n\n".join(heads)):
+            self.braces(page, found[0])
 
 
 class _Rendering:
@@ -88,6 +103,9 @@ class _Rendering:
 
     def misplaced(self, name: str, column: str, message: str) -> None:
         pass
+
+    def braces(self, text: str) -> None:
+        self.renderer.braces(self.page, text)
 
     def part(self, name: str) -> str:
         made = self.renderer.parts.get(name)

@@ -22,10 +22,12 @@ from pymdownx.superfences import SuperFencesCodeExtension
 
 from reports.blocks import format
 
-__all__ = ["VALUE", "Blocks", "Conversion"]
+__all__ = ["BRACES", "CODE_TAGS", "VALUE", "Blocks", "Conversion"]
 
 # `${{ … }}` belongs to workflows.
 VALUE = r"(?<![$\\{])\{\{[ \t]*(\w+)[ \t]*\.[ \t]*(\w+)[ \t]*\}\}(?!\})"
+# What looks like a value where there is none: any text in braces, or a name and a column without the end.
+BRACES = r"(?<![$\\{])\{\{(?!\{)(?:[^{}]*\}\}|[^\n]*?\}\}|\s*\w+\s*\.\s*\w+)"
 # Stands for a value until the text around it is an element, and marks its place. No text can contain these characters.
 MARK = re.compile(f"{STX}abaculus:(\\w+):(\\w+){ETX}")
 SAID = "abaculus-value"
@@ -34,7 +36,8 @@ PART = re.compile(r"<!-- abaculus: (\w+) -->")
 QUERY, CHART = ("sql", "SQL"), ("yaml", "yml", "YAML", "YML")
 SILENCE = "There is not enough data yet to say more here."
 # In raw HTML: tags, comments and code, in which a value is not text.
-NO_TEXT = re.compile(r"<!--.*?-->|<(script|style|pre|code|textarea)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+CODE_TAGS = re.compile(r"<!--.*?-->|<(script|style|pre|code|textarea)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+NO_TEXT = re.compile(f"{CODE_TAGS.pattern}|<[^>]*>", CODE_TAGS.flags)
 LINK, TAG = (
     "a link cannot have its address from data; write the value into the text of the link",
     "an HTML tag cannot have an attribute from data; write the value into the text beside it",
@@ -58,6 +61,9 @@ class Conversion(Protocol):
 
     def misplaced(self, name: str, column: str, message: str) -> None:
         """Notes a value in a place that cannot have one."""
+
+    def braces(self, text: str) -> None:
+        """Notes a text that looks like a value, but stays as it is."""
 
     def part(self, name: str) -> str:
         """Markdown for `<!-- abaculus: NAME -->`."""
@@ -90,6 +96,7 @@ class Blocks(Extension):
         # After code spans (190), before escapes (180) and everything that could treat the underscores of a name as
         # emphasis.
         md.inlinePatterns.register(_Value(VALUE), "abaculus_value", 185)
+        md.inlinePatterns.register(_Braces(conversion), "abaculus_braces", 184)
         # Right after the inline patterns (20), before the table of contents (5) reads the headings.
         md.treeprocessors.register(_Fill(conversion, md), "abaculus_fill", 19)
         # After lists of attributes (8), which must not be confused with a value.
@@ -171,6 +178,8 @@ class _Raw(Preprocessor):
 
     def filled(self, piece: str) -> str:
         """The piece with the values in its text."""
+        for found in re.finditer(BRACES, re.sub(VALUE, " ", CODE_TAGS.sub(" ", piece))):
+            self.conversion.braces(found[0])
         made, at = "", 0
         for tag in NO_TEXT.finditer(piece):
             made += self.text(piece[at : tag.start()]) + self.tag(tag[0])
@@ -198,6 +207,20 @@ class _Value(InlineProcessor):
         made = etree.Element("span", {"class": SAID})
         made.text = AtomicString(f"{STX}abaculus:{m[1]}:{m[2]}{ETX}")
         return made, m.start(0), m.end(0)
+
+
+class _Braces(InlineProcessor):
+    def __init__(self, conversion: Conversion) -> None:
+        super().__init__(BRACES)
+        self.conversion = conversion
+
+    def handleMatch(  # type: ignore[override] # the newer form of two
+        self, m: re.Match[str], data: str
+    ) -> tuple[None, None, None]:
+        """Changes nothing."""
+        if not any(code.start() < m.start() < code.end() for code in CODE_TAGS.finditer(data)):
+            self.conversion.braces(m[0])
+        return None, None, None
 
 
 class _Fill(Treeprocessor):

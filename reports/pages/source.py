@@ -12,9 +12,9 @@ from reports.blocks.fault import Fault
 from reports.blocks.kinds import TYPES
 from reports.blocks.names import words
 from reports.pages.front_matter import Front, front_matter
-from reports.pages.markdown_blocks import VALUE, Blocks
+from reports.pages.markdown_blocks import BRACES, CODE_TAGS, VALUE, Blocks
 
-__all__ = ["Convert", "Found", "Source", "Value", "read"]
+__all__ = ["Convert", "Found", "Source", "Value", "not_a_value", "read"]
 
 # Converts a text to HTML, with the extensions of a site and this one.
 Convert = Callable[[str, Extension], str]
@@ -30,6 +30,8 @@ CODE = re.compile(r"(?<!`)(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.DOTAL
 NAMED = re.compile(r"[A-Za-z]\w*")
 # The text before a value in the address of a link, in a tag, or in a list of attributes.
 ATTRIBUTE = re.compile(r"(?:\]\([^)]*|<[A-Za-z/!?][^>]*|^[ \t]*\*?\[[^\]]+\]:.*|\{:[^{}\n]*)\Z", re.MULTILINE)
+# The front matter that can have values.
+HEADS = ("title", "description")
 # These are faults, not warnings, because the page would show the source of a block.
 STOPS = ("block-not-closed", "block-in-list-mark", "query-name")
 BEGIN = "begin a chart with ```yaml chart"
@@ -74,7 +76,7 @@ class Value:
 @dataclass(frozen=True)
 class Source:
     """A page. `path` is its place in the site's directory, and `file` its name in messages. `found` is in the order
-    written.
+    written. `braces` has each text that looks like a value, without spaces, and its warning if readers see it.
     """
 
     path: str
@@ -85,6 +87,11 @@ class Source:
     values: tuple[Value, ...] = ()
     faults: tuple[Fault, ...] = ()
     warnings: tuple[Fault, ...] = ()
+    braces: tuple[tuple[str, Fault], ...] = ()
+
+    def unfilled(self, text: str) -> list[Fault]:
+        """The warnings about a text that looks like a value, and that readers see."""
+        return [fault for braces, fault in self.braces if braces == _bare(text)]
 
     @property
     def blocks(self) -> list[Found]:
@@ -101,8 +108,13 @@ def read(path: str, file: str, text: str, convert: Convert) -> Source:
     """A page from its whole text."""
     front = front_matter(text)
     faults = [Fault(file, line, message, column, code) for line, column, code, message in front.mistakes]
+    heads = [
+        (_bare(found[0]), not_a_value(file, found[0], front.line(key), 1))
+        for key in HEADS
+        for found in re.finditer(BRACES, re.sub(VALUE, " ", str(front.meta.get(key))))
+    ]
     if not OURS.search(front.body):
-        return Source(path, file, text, front, faults=tuple(faults))
+        return Source(path, file, text, front, faults=tuple(faults), braces=tuple(heads))
     seen = _Seen()
     html = convert(front.body, Blocks(lambda: seen))
     lines = front.body.split("\n")
@@ -117,6 +129,7 @@ def read(path: str, file: str, text: str, convert: Convert) -> Source:
     return Source(
         path, file, text, front, found, tuple(_written(seen.values, plain)),
         (*faults, *stops), tuple(one for one in said if one not in stops),
+        (*heads, *_not_values(file, front.first, plain)),
     )  # fmt: skip
 
 
@@ -143,6 +156,9 @@ class _Seen:
 
     def misplaced(self, name: str, column: str, message: str) -> None:
         self.values.append(Value(name, column, wrong=message))
+
+    def braces(self, text: str) -> None:
+        """The page as it is written says where."""
 
     def part(self, name: str) -> str:
         return ""
@@ -194,6 +210,24 @@ def _written(values: Sequence[Value], plain: str) -> Iterator[Value]:
         there = places.get((*name, wrong)) or places.get((*name, not wrong)) or [(0, 0)]
         line, place = there.pop(0) if len(there) > 1 else there[0]
         yield replace(value, line=line, place=place)
+
+
+def _not_values(file: str, first: int, plain: str) -> Iterator[tuple[str, Fault]]:
+    """The texts that look like values, with the warnings about them."""
+    plain = _blank(re.compile(VALUE), _blank(CODE_TAGS, plain))
+    for found in re.finditer(BRACES, plain):
+        line = first + plain.count("\n", 0, found.start())
+        column = found.start() - plain.rfind("\n", 0, found.start())
+        yield _bare(found[0]), not_a_value(file, found[0], line, column)
+
+
+def not_a_value(file: str, text: str, line: int, column: int | None = None) -> Fault:
+    """The warning about a text that looks like a value."""
+    message = (
+        f'"{" ".join(text.split()):.60}" is not a value, so readers see it as it is; write {{{{ name.column }}}} and '
+        "calculate in SQL, or mark it as code"
+    )
+    return Fault(file, line, message, column, "not-a-value")
 
 
 def _lines(one: Found) -> range:

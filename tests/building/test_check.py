@@ -153,6 +153,64 @@ def test_a_page_that_nobody_finds_and_a_block_that_shows_nothing_are_warnings(ru
     assert lost["code"] == "not-in-nav" and mentions(lost["message"], "nav", "More")
 
 
+LOOSE = """---
+title: Of {{ title }}
+description: Of {{ description }}
+---
+# Of {{ heading }}
+
+Two: {{ 1 + 1 }} **{{ sum(x.y) }}** [x]({{ address }}) {{ x | upper }} {{ f({}) }} {{ x.y }
+
+- over {{ two
+  .lines }}
+
+> quoted {{ over
+> lines }}
+
+| {{ cell }} |
+|---|
+
+<p title="{{ tag }}">{{ raw }}</p>
+
+```yaml chart
+type: number
+data: sessions
+y: people
+title: "Of {{ now() }}"
+```
+"""
+SHOWN = """{{{ x }}} ${{ workflow }} \\{{ escaped }} `{{ code }}` <code>{{ code }}</code> &#123;{ entity }}
+
+```jinja
+{{ fence }}
+```
+
+    {{ indented }}
+
+<pre>
+{{ pre }}
+</pre>
+
+<!-- {{ comment }} -->
+
+<script>
+{{ script }}
+</script>
+"""
+
+
+def test_what_looks_like_a_value_and_is_none_is_a_warning_with_its_place(run: Run) -> None:
+    found = run({"index.md": LOOSE, "shown.md": f"# Shown\n\n{SHOWN}"}, "--json")
+    assert found.exit_code == 0
+    said = json.loads(found.stdout)["warnings"]
+    assert {(one["file"], one["code"]) for one in said} == {("site/index.md", "not-a-value")}
+    assert [(one["line"], one["column"]) for one in said] == [
+        (2, 1), (3, 1), (5, 6), (7, 6), (7, 20), (7, 41), (7, 56), (7, 72), (7, 84), (9, 8), (12, 10), (15, 3),
+        (18, 11), (18, 22), (24, None),
+    ]  # fmt: skip
+    assert [name in one["message"] for name, one in zip(("title", "description"), said, strict=False)] == [True, True]
+
+
 def test_many_warnings_of_one_kind_are_one_line(run: Run) -> None:
     pages = {f"p{number}.md": f"# P{number}\n" for number in range(5)}
     found = run({"index.md": "# Notes\n\n```yaml charts\ntype: bar\n```\n", **pages}, nav="nav:\n  - index.md\n")

@@ -20,6 +20,7 @@ class Asked:
     blocks: list[tuple[str, str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     wrong: list[tuple[str, str]] = field(default_factory=list)
+    loose: list[str] = field(default_factory=list)
     begun: int = 0
 
     def begin(self) -> None:
@@ -37,6 +38,9 @@ class Asked:
 
     def misplaced(self, name: str, column: str, message: str) -> None:
         self.wrong.append((f"{name}.{column}", message.split()[1]))
+
+    def braces(self, text: str) -> None:
+        self.loose.append(text)
 
     def part(self, name: str) -> str:
         return f"## Part {name}\n\nwith *words*"

@@ -73,6 +73,8 @@ class Drawing:
 
     def misplaced(self, name: str, column: str, message: str) -> None: ...
 
+    def braces(self, text: str) -> None: ...
+
     def part(self, name: str) -> str:
         return ""
 
