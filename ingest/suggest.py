@@ -169,10 +169,14 @@ def toml(seen: Seen, declared: Application | None) -> str:
             if not NAME.fullmatch(kind):
                 lines += [f"# a type in {member} cannot be declared, its name is {json.dumps(kind)}", ""]
                 continue
+            at, found = f"{member}.{kind}", kinds[kind]
             if kind not in known:
-                lines += [client().get(f"{member}.{kind}") or f"[{member}.{kind}]\n{WHY}", ""]
+                lines += [client().get(at) or f"[{at}]\n{WHY}", ""]
+                # Nothing is known about the attributes of a type that was left out.
+                whole = [path.rpartition(".")[2] for path in client() if path.startswith(f"{at}.")]
+                found = {name: Values() for name in whole} | found
             there = known[kind].attributes if kind in known else {}
-            _fields(lines, f"{member}.{kind}.attributes", kinds[kind], there, top=False)
+            _fields(lines, f"{at}.attributes", found, there, top=False)
     return "\n".join(lines)
 
 

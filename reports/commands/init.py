@@ -45,10 +45,8 @@ def init(directory: Path, id: str, name: str, workflows: str | None = None) -> l
     given = {"ID": id, "NAME": name, "MINUTE": str(minute)}
     given |= {"SOURCE": str(source.repository), "COMMIT": str(source.commit), "REF": str(source.ref)}
     given |= {"DIRECTORY": shlex.quote(directory.absolute().name)}
-    # What the client records by itself. The project lists the names of the tool's own commands.
-    own = ("attributes.", "events.ExceptionRaised")
-    recorded = [path for path in client() if path.startswith(own) and path != "attributes.commandName"]
-    given["ENVIRONMENT"] = "\n\n".join(client()[path] for path in recorded)
+    # What the client sends by itself. The project lists the names of the tool's own commands.
+    given["CLIENT"] = "\n\n".join(entry for path, entry in client().items() if path != "attributes.commandName")
     contents = _contents(id, given)
     if there := [path for path in contents if (directory / path).exists()]:
         raise InitError(f"{directory / there[0]} exists already; choose another directory")

@@ -70,13 +70,16 @@ def test_a_new_project_has_no_mistake_and_links_to_its_own_pages_or_to_our_docum
     assert all((ROOT / "site" / name).is_file() for name in found)
 
 
-def test_its_registry_is_sound_and_declares_all_that_the_clients_environment_sends(
+def test_its_registry_is_sound_and_declares_all_that_the_client_sends(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert abaculus("registry", "check").exit_code == 0
-    ours = registry.parse((project / "applications/my-tool.toml").read_text(encoding="utf-8")).attributes
+    declared = registry.parse((project / "applications/my-tool.toml").read_text(encoding="utf-8"))
+    ours = declared.attributes
     client = (ROOT / "ingest/client/abaculus/registry.toml").read_text(encoding="utf-8")
-    theirs = registry.parse(f'id = "client"\n{client}').attributes
+    given = registry.parse(f'id = "client"\n{client}')
+    theirs = given.attributes
+    assert declared.events == given.events | {"UpdateNoticeShown": declared.events["UpdateNoticeShown"]}
     # Where it knows everything: a shell and a terminal, and a CI system.
     for name, value in {"SHELL": "/bin/zsh", "TERM_PROGRAM": "vscode", "GITHUB_ACTIONS": "true", "CI": "true"}.items():
         monkeypatch.setenv(name, value)

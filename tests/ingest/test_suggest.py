@@ -88,6 +88,11 @@ def test_what_the_client_sends_has_its_own_declaration_unless_something_else_was
     given = parse('id = "mine"\n' + toml(from_paths(paths), None))
     assert {*given.paths} == paths
     assert given == parse('id = "mine"\n' + "\n".join(client().values()))
+    # Of an event that was left out, the bucket knows only the type.
+    types = {path for path in paths if path.startswith("events.") and ".attributes." not in path}
+    assert {*parse('id = "mine"\n' + toml(from_paths(types), None)).paths} == {
+        path for path in paths if path.startswith("events.")
+    }
     sent = SESSION | {"attributes": {"osName": "linux", "exitCode": "0", "ciSystem": "Jenkins"}}
     made = parse(annotated(toml(from_sessions([sent])["mine"], None))).attributes
     assert (made["osName"].values, made["exitCode"].type) == (("linux",), "string")
