@@ -22,10 +22,7 @@ LANGUAGES: dict[str, Callable[[Application], str]] = {"python": python, "go": go
 @click.option("--out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def client(language: str, application: str, out: Path | None) -> None:
     """Print a client in LANGUAGE with a typed function for each declared member."""
-    loaded = load_registry()
-    if application not in loaded:
-        fail(f"no application {application!r} in the registry; there are {', '.join(loaded)}")
-    text = LANGUAGES[language](loaded[application])
+    text = LANGUAGES[language](load_registry(application)[application])
     if out is None:
         click.echo(text, nl=False)
         return

@@ -245,17 +245,13 @@ def releases(bucket: str, application: str, source: str | None) -> None:
     version,released, or JSON with the same members."""
     from reports.storage.releases import ReleaseError, from_api, from_file, keep
 
-    known = load_registry()
-    if application not in known:
-        fail(f"no application {application!r} in the registry; there are {', '.join(known)}")
-    source = source or known[application].repository
+    known = load_registry(application)[application]
+    source = source or known.repository
     if not source:
         fail(f'give a file or a URL, or write in the registry file of {application}: repository = "https://…"')
     try:
         with progress("Reading"):
-            read = (
-                from_api(source, known[application]) if "://" in source else from_file(Path(source), known[application])
-            )
+            read = from_api(source, known) if "://" in source else from_file(Path(source), known)
             keep(open_bucket(bucket, create=False), application, read.releases)
     except ReleaseError as error:
         fail(str(error))
@@ -290,10 +286,8 @@ def exclude_command(
     """Exclude the sessions that arrived in a period, such as a flood, from all pages. Deletes nothing."""
     from reports.storage import exclude
 
-    known = load_registry()
+    known = load_registry(application)
     store = open_bucket(bucket, create=False)
-    if application is not None and application not in known:
-        fail(f"no application {application!r} in the registry; there are {', '.join(known)}")
     if sum([listed, remove is not None, start is not None or end is not None]) != 1 or (start is None) != (end is None):
         fail("give --from and --to, or --list, or --remove NAME")
     try:

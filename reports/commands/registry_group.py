@@ -88,10 +88,7 @@ def privacy(minimum_users: int) -> None:
 @click.argument("application", metavar="ID")
 def paths(application: str) -> None:
     """Print everything that an application may send, one path on each line, for the client's `collects`."""
-    loaded = load_registry()
-    if application not in loaded:
-        fail(f"no application {application!r} in the registry; there are {', '.join(loaded)}")
-    click.echo("\n".join(loaded[application].paths))
+    click.echo("\n".join(load_registry(application)[application].paths))
 
 
 @registry_group.command()

@@ -73,9 +73,7 @@ def run_compact(
     from reports.query.snapshot import cluster
     from reports.writers.compact import Unfinished, compact
 
-    loaded = load_registry()
-    if unknown := sorted(set(applications) - set(loaded)):
-        fail(f"no application {unknown[0]!r} in the registry; there are {', '.join(loaded)}")
+    loaded = load_registry(*applications)
     try:
         with progress("Compacting") as told, telemetry.current.span("Compact"):
             there = cluster(engine_of(engine), bucket)

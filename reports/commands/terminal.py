@@ -35,12 +35,16 @@ def progress(doing: str) -> Iterator[Any]:
         yield lambda text: status.update(f"{doing}: {text}")
 
 
-def load_registry() -> dict[str, registry.Application]:
-    """The registry. If it has faults, prints all and ends."""
+def load_registry(*needed: str | None) -> dict[str, registry.Application]:
+    """The registry. If it has faults, prints all and ends, also if an application is `needed` that it does not have."""
     try:
-        return registry.load()
+        loaded = registry.load()
     except registry.RegistryError as error:
         fail(str(error))
+    for id in sorted(filter(None, needed)):
+        if id not in loaded:
+            fail(f"no application {id!r} in the registry; there are {', '.join(loaded)}")
+    return loaded
 
 
 def bucket_option(command: Any) -> Any:

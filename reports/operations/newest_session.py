@@ -87,7 +87,7 @@ def _raw(store: ObjectStore, application: Application) -> tuple[str, dict[str, A
 def _stored(store: ObjectStore, bucket: str, id: str) -> dict[str, Any] | None:
     """The newest row of a table."""
     handle = table.load(bucket, id)
-    keys = [] if handle is None else [(f"tables/{id}/{file.path}", file.bytes) for file in table.files(handle)]
+    keys = [] if handle is None else table.keys(id, table.files(handle))
     if not keys:
         return None
     times = [str(path) for path in columns(store, bucket, keys, ["ingestion_time"])]

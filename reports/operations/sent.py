@@ -87,4 +87,4 @@ def _stored(handle: DeltaTable) -> set[str]:
 def _months(id: str, files: list[table.TableFile]) -> Iterator[list[tuple[str, int]]]:
     """The files of each month, as (key, bytes), the newest month first."""
     for month in sorted({file.month for file in files}, reverse=True):
-        yield [(f"tables/{id}/{file.path}", file.bytes) for file in files if file.month == month]
+        yield table.keys(id, [file for file in files if file.month == month])

@@ -11,7 +11,7 @@ from ingest.function.registry import Application
 from reports.blocks.format import brief, plural, some
 from reports.operations.hints import Hint, hints
 from reports.pages.registry_page import Uses
-from reports.storage import damage, ledger, raw
+from reports.storage import damage, ledger, raw, table
 from reports.storage.duck import open_duckdb
 from reports.storage.explained import OUTER, explained
 from reports.storage.mirror import mirror
@@ -174,8 +174,7 @@ def verify(store: ObjectStore, bucket: str, registry: Mapping[str, Application])
         if look.handle is None or look.broken:
             continue
         try:
-            keys = [(f"tables/{id}/{file.path}", file.bytes) for file in look.files]
-            rows, sessions = _count([str(path) for path in mirror(store, bucket, keys)])
+            rows, sessions = _count([str(path) for path in mirror(store, bucket, table.keys(id, look.files))])
         except OUTER as error:
             faults.append(f"{id}: {explained(error) or brief(error)}")
             continue

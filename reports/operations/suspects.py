@@ -39,8 +39,7 @@ def suspects(store: ObjectStore, bucket: str, registry: Mapping[str, Application
     with open_duckdb() as connection:
         for id in registry:
             handle = None if id == PROBE else table.load(bucket, id)
-            files = [] if handle is None else table.files(handle)
-            objects = [(f"tables/{id}/{file.path}", file.bytes) for file in files]
+            objects = [] if handle is None else table.keys(id, table.files(handle))
             if not objects:
                 continue
             paths = [str(path) for path in columns(store, bucket, objects, TIMES)]

@@ -60,7 +60,7 @@ def fetch(store: ObjectStore, bucket: str, registry: Mapping[str, Application], 
             if handle is not None:
                 spark.read(id, handle)
             continue
-        keys = [(f"tables/{id}/{file.path}", file.bytes) for file in found]
+        keys = table.keys(id, found)
         files[id] = mirror(store, bucket, keys)
         prune(store, bucket, id, [key for key, _ in keys])
     releases = [

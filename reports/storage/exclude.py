@@ -105,7 +105,7 @@ def count(store: ObjectStore, bucket: str, registry: Mapping[str, Application], 
     parts, paths = [], []
     for id in registry:
         handle = table.load(bucket, id) if wanted.application in (None, id) else None
-        files = [] if handle is None else [(f"tables/{id}/{file.path}", file.bytes) for file in table.files(handle)]
+        files = [] if handle is None else table.keys(id, table.files(handle))
         if files:
             paths.append([str(path) for path in columns(store, bucket, files, ["user_id", "ingestion_time"])])
             source = f"read_parquet(${len(paths)}, hive_partitioning = false)"

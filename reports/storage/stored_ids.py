@@ -28,7 +28,7 @@ def scan(store: ObjectStore, bucket: str, application: str) -> Known:
     here: dict[str, Path] = {}  # files never change, so each is fetched and checked once in a run
 
     def known(handle: DeltaTable, ids: pa.ChunkedArray) -> pa.Table:
-        objects = [(f"tables/{application}/{file.path}", file.bytes) for file in table.files(handle)]
+        objects = table.keys(application, table.files(handle))
         new = [(key, size) for key, size in objects if key not in here]
         paths = columns(store, bucket, new, FOUND.names)
         here.update((key, path) for (key, _), path in zip(new, paths, strict=True))

@@ -345,3 +345,8 @@ def files(table: DeltaTable) -> list[TableFile]:
         actions[name].to_pylist() if name in actions.column_names else [None] * actions.num_rows for name in names
     ]
     return [TableFile(unquote(path), *rest) for path, *rest in zip(*columns, strict=True)]
+
+
+def keys(application: str, files: Iterable[TableFile]) -> list[tuple[str, int]]:
+    """The keys of data files in the bucket, each with its bytes."""
+    return [(f"tables/{application}/{file.path}", file.bytes) for file in files]

@@ -24,8 +24,7 @@ def registry_file(store: ObjectStore, bucket: str, application: str) -> str:
     if look.handle is not None:
         kind = pa.schema(look.handle.schema().to_arrow())
         lines += _fields("attributes", kind.field("attributes").type if "attributes" in kind.names else pa.struct([]))
-        keys = [(f"tables/{application}/{file.path}", file.bytes) for file in look.files]
-        paths = [str(path) for path in mirror(store, bucket, keys)]
+        paths = [str(path) for path in mirror(store, bucket, table.keys(application, look.files))]
         for member in ("events", "spans"):
             lines += _kinds(paths, member, kind.field(member).type.value_type)
     return "\n".join(lines)

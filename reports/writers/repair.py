@@ -171,7 +171,7 @@ def _unreadable(store: ObjectStore, bucket: str, look: damage.Look) -> list[tabl
         if file in look.broken:
             continue
         try:
-            (path,) = mirror(store, bucket, [(f"tables/{look.application}/{file.path}", file.bytes)])
+            (path,) = mirror(store, bucket, table.keys(look.application, [file]))
             if sum(batch.num_rows for batch in pq.ParquetFile(path).iter_batches()) != file.rows:
                 found.append(file)
         except (pa.ArrowException, OSError):

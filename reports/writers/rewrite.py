@@ -36,8 +36,7 @@ def counted(
     if not files:
         return {}
     condition, values, names = gone
-    keys = [(f"tables/{application}/{file.path}", file.bytes) for file in files]
-    paths = [str(path) for path in columns(store, bucket, keys, names)]
+    paths = [str(path) for path in columns(store, bucket, table.keys(application, files), names)]
     with open_duckdb() as connection:
         found = connection.execute(
             f"SELECT {by}, count(*) FROM read_parquet($paths, filename = true, hive_partitioning = false) "
@@ -84,7 +83,7 @@ def rewrite(
         table.append(handle, pa.schema(handle.schema().to_arrow()).empty_table(), number, note)
         return
     files = [file for file in table.files(handle) if file.month in months and file.path not in without]
-    paths = mirror(store, bucket, [(f"tables/{application}/{file.path}", file.bytes) for file in files])
+    paths = mirror(store, bucket, table.keys(application, files))
     if not paths:
         table.overwrite(handle, months, (), number, note, kind)
         return
