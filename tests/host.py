@@ -40,6 +40,8 @@ def work(arguments: argparse.Namespace) -> int:
             if arguments.fork and os.fork() == 0:
                 session.attribute("count", -1)
                 sys.exit(0)  # leaves every `with` of the parent's, in the child
+            if arguments.seconds > 1:
+                print("working", flush=True)
             time.sleep(arguments.seconds)
         session.event("Done", note="ok")
         print(json.dumps({"worked": arguments.count}) if arguments.json else f"worked {arguments.count}")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.function.registry import Application, parse
+from tests.waiting import PATIENCE, until
 
 __all__ = [
     "APPLICATION", "ASKED", "CLEAN", "CLIENT", "HOST", "ROOT", "Home", "Proxy", "again", "function", "interpreters",
@@ -93,7 +94,7 @@ class Home:
         """Runs the tool to its end."""
         began = time.monotonic()
         with self.start(*arguments, prefix=prefix, **environment) as process:
-            out, error = process.communicate(timeout=60)
+            out, error = process.communicate(timeout=PATIENCE)
         return Ran(process.returncode, out, error, time.monotonic() - began)
 
     def python(self, code: str, **environment: str) -> "Ran":
@@ -125,7 +126,7 @@ class Home:
         )  # fmt: skip
         os.close(slave)
         seen, typed = "", False
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if select.select([master], [], [], 0.05)[0]:
                 try:
@@ -136,7 +137,7 @@ class Home:
                 os.write(master, keys.encode())
                 typed = True
         os.close(master)
-        return process.wait(20), seen.replace("\r\n", "\n")
+        return process.wait(PATIENCE), seen.replace("\r\n", "\n")
 
     def queued(self) -> list[dict[str, Any]]:
         """The sessions that wait, oldest first."""
@@ -173,12 +174,9 @@ class Home:
                 return False
         return True
 
-    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        """Waits for what a detached process does, which yields to everything else on a busy machine."""
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, f"not within {seconds} s; queue {self.queued()}; log:\n{self.log()}"
-            time.sleep(0.02)
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Waits for what a detached process does."""
+        until(holds, said=lambda: f"queue {self.queued()}; log:\n{self.log()}")
 
 
 def again(run: Callable[[], object], until: Callable[[], bool]) -> None:
@@ -292,7 +290,7 @@ def proxy(upstream: str = "http://127.0.0.1:9") -> Iterator[Proxy]:
             made.bodies.append(body)
             if made.fault(self, body):
                 return
-            connection = http.client.HTTPConnection(made.upstream, timeout=20)
+            connection = http.client.HTTPConnection(made.upstream, timeout=PATIENCE)
             connection.request(self.command, self.path, body, dict(self.headers.items()))
             with connection.getresponse() as answer:
                 content = answer.read()

@@ -11,10 +11,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from tests.waiting import PATIENCE, until
 
 __all__ = ["azure_server", "free_ports", "moto_server", "running", "s3_server"]
 
@@ -125,16 +126,7 @@ def running(command: list[str], directory: Path, prepare: Callable[[], None], **
     with path.open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | environment)
     try:
-        for _ in range(900):  # a Java that shares its cores with other tests takes a minute
-            if process.poll() is not None:
-                raise RuntimeError(f"{command[0]} ended: {path.read_text(encoding='utf-8')[-2000:]}")
-            try:
-                prepare()
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise RuntimeError(f"{command[0]} did not start: {path.read_text(encoding='utf-8')[-2000:]}")
+        until(lambda: prepare() is None, process, lambda: f"{command[0]}: {path.read_text(encoding='utf-8')[-2000:]}")
         yield
     finally:
         process.kill()  # asked to stop, SeaweedFS takes half a minute to look after data that is deleted next
@@ -142,7 +134,7 @@ def running(command: list[str], directory: Path, prepare: Callable[[], None], **
 
 
 def _make_bucket(url: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=5).close()
+    urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=PATIENCE).close()
 
 
 def _make_container(port: int, name: str) -> None:
@@ -152,7 +144,7 @@ def _make_container(port: int, name: str) -> None:
     signed += f"/{ACCOUNT}/{ACCOUNT}/{name}\nrestype:container"
     digest = base64.b64encode(hmac.digest(base64.b64decode(KEY), signed.encode(), "sha256")).decode()
     headers["Authorization"] = f"SharedKey {ACCOUNT}:{digest}"
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request("PUT", f"/{ACCOUNT}/{name}?restype=container", headers=headers)
         answer = connection.getresponse()
         if answer.status != 201:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import free_ports, running
+from tests.waiting import PATIENCE
 
 __all__ = ["apache", "sail"]
 
@@ -111,4 +112,4 @@ def _classpath(maven: str, directory: Path) -> str:
 
 
 def _connect(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()

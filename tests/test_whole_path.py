@@ -21,6 +21,7 @@ from ingest.function.bucket_url import open_bucket
 from tests import sites
 from tests.buckets import keys, rows, uuid
 from tests.messages import mentions, numbers
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 CLI = [sys.executable, "-m", "reports.cli"]
@@ -65,7 +66,7 @@ def ingest(bucket: str, env: Environment | None = None) -> Iterator[str]:
         yield found[0].rstrip("/")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
 
 
 def put(url: str, body: Mapping[str, Any]) -> int:

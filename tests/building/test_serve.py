@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tests import buckets
 from tests.messages import mentions
 from tests.servers import free_ports
 from tests.sites import APPLICATION, NOW, fill, project, runs, source
+from tests.waiting import PATIENCE, until
 
 CHART = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\ntitle: Shells\n```\n"
 
@@ -59,32 +60,21 @@ def served(directory: Path, *options: str) -> Iterator[str]:
         server = subprocess.Popen([*command, *options], cwd=directory, stderr=log, stdout=log, env=environment)
     try:
         url = f"http://127.0.0.1:{port}/"
-        until(lambda: "Open " in (directory / "log").read_text(encoding="utf-8") or server.poll() is not None)
+        log = directory / "log"
+        until(lambda: "Open " in log.read_text(encoding="utf-8"), server, lambda: log.read_text(encoding="utf-8"))
         yield url
     finally:
-        # A shell that ends asks its jobs to stop, and so does who ends the shell.
+        # A shell that ends asks its jobs to stop, and whatever ends the shell asks again.
         for _ in range(10):
             server.terminate()
             time.sleep(0.005)
-        assert server.wait(10) == 128 + signal.SIGTERM
+        assert server.wait(PATIENCE) == 128 + signal.SIGTERM
         # What was built, perhaps for one person's eyes, does not outlive it.
         assert list(scratch.iterdir()) == []
 
 
-def until(there: Callable[[], object], seconds: float = 40) -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def get(url: str, **headers: str) -> requests.Response:
-    for _ in range(50):
-        try:
-            return requests.get(url, headers=headers, timeout=10)
-        except requests.ConnectionError:
-            time.sleep(0.1)
-    raise AssertionError("nobody listens")
+    return requests.get(url, headers=headers, timeout=PATIENCE)
 
 
 @pytest.mark.slow
@@ -135,12 +125,12 @@ def test_mkdocs_builds_and_serves_the_same_site(directory: Path, monkeypatch: py
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}/"
-        until(lambda: get(url).status_code == 200)
+        until(lambda: get(url).ok, server)
         for path in files - {Path("404.html"), Path("sitemap.xml")}:
             assert ours[path] == alike(get(f"{url}{path}").content, url), path
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE)
 
 
 @pytest.mark.slow

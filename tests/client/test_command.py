@@ -137,6 +137,7 @@ def test_flush_waits_for_an_upload_that_a_run_has_just_started(tmp_path: Path, s
         between.fault = lambda handler, body: bool(time.sleep(1))
         home.grow_old()
         home.run("work")
+        home.until(lambda: len(between.bodies) == 1)
         assert home.run("telemetry", "flush").seen == (0, "telemetry: 1 sent\n", "")
         assert home.queued() == []
         assert len(between.bodies) == 2

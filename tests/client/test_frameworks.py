@@ -12,6 +12,7 @@ import pytest
 from abaculus.command import TEXTS
 from tests.hosts import ASKED, CLIENT, ROOT, Home
 from tests.messages import mentions
+from tests.waiting import PATIENCE
 
 PAGE = (ROOT / "site" / "docs" / "client.md").read_text(encoding="utf-8")
 # Typer alone takes a quarter of a second to import. One plain test runs it, the slow ones are the others.
@@ -37,7 +38,8 @@ class Tool(Home):
     def do(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(self.script), *arguments],
-            cwd=self.project, env=self.environment | environment, capture_output=True, encoding="utf-8", timeout=60,
+            cwd=self.project, env=self.environment | environment,
+            capture_output=True, encoding="utf-8", timeout=PATIENCE,
         )  # fmt: skip
 
     def only(self) -> dict[str, Any]:

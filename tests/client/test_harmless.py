@@ -323,9 +323,10 @@ def test_a_kill_at_any_moment_leaves_whole_files_and_harms_no_later_run(home: Ho
 def test_ctrl_c_ends_the_tool_as_it_would_without_telemetry(home: Home) -> None:
     def interrupted(**environment: str) -> tuple[int, str]:
         with home.start("work", "--seconds", "30", **environment) as run:
-            time.sleep(0.5)
+            assert run.stdout is not None
+            assert run.stdout.readline() == "working\n"
             run.send_signal(signal.SIGINT)
-            _, error = run.communicate(timeout=10)
+            _, error = run.communicate()
             return run.returncode, error.splitlines()[-1]
 
     assert interrupted() == interrupted(DO_NOT_TRACK="1")

@@ -1,5 +1,6 @@
 """The clients of the page "Other languages", each run as it is printed there, against the real function."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.hosts import CLEAN, ROOT, Proxy, again, says, sessions, stalls, stored
+from tests.waiting import PATIENCE, until
 
 PAGE = (ROOT / "site" / "docs" / "other-languages.md").read_text(encoding="utf-8")
 NAMES = {"bash": "telemetry.sh", "js": "telemetry.mjs"}
@@ -55,18 +57,21 @@ class Tool:
             env=self.environment | environment,
             capture_output=True,
             encoding="utf-8",
-            timeout=30,
+            timeout=PATIENCE,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "worked\n", "")
 
     def queued(self) -> list[dict[str, Any]]:
         return sessions(self.state / "queue")
 
-    def until_queued(self, count: int) -> None:
-        end = time.monotonic() + 15
-        while len(self.queued()) != count:
-            assert time.monotonic() < end, f"{len(self.queued())} wait, not {count}"
-            time.sleep(0.05)
+    def idle(self) -> bool:
+        """Whether every process that a run has left behind has ended."""
+        mine = f"HOME={self.home}\0".encode()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mine in environment.read_bytes():
+                    return False
+        return True
 
 
 # Node starts slower than a shell: its runs are with the slow tests.
@@ -99,7 +104,8 @@ def test_a_later_run_sends_what_an_earlier_one_left(tool: Tool, served: tuple[st
     assert tool.queued() == [first], "nothing is sent by the run itself"
     time.sleep(0.8)  # the shell's files tell their age in their time, to a fraction
     tool.run(MY_TOOL_TELEMETRY="1")
-    tool.until_queued(1)
+    until(tool.idle)
+    assert len(tool.queued()) == 1
     assert tool.queued() != [first]
     (kept,) = [session for session in stored(served[1]) if session["sessionId"] == first["sessionId"]]
     assert kept["attributes"] == {"exitCode": 0}
@@ -191,7 +197,7 @@ def test_without_a_proper_answer_all_is_kept_and_five_failures_end_it(
     between.fault = says(500)
     for _ in range(6):
         tool.run(MY_TOOL_TELEMETRY="1")
-    time.sleep(1.5)
+    until(tool.idle)
     between.bodies.clear()
     between.fault = says(status, Location=f"{served[0]}/v1/sessions")
     tool.run(MY_TOOL_TELEMETRY="1", CI="1")

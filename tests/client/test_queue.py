@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from abaculus import detach, queue, state
 from tests.hosts import CLIENT, Home
+from tests.waiting import PATIENCE
 
 ID = "2ad4b0a0-4f5c-4b7a-9d7e-0d8f6c1f3b11"
 
@@ -53,7 +54,7 @@ def test_runs_that_end_together_stay_within_the_bounds(tmp_path: Path) -> None:
     held = detach.lock(str(home.state))  # nothing is sent meanwhile
     assert held is not None
     runs = [home.start("work") for _ in range(4)]
-    assert [run.communicate(timeout=30)[0] for run in runs] == ["worked 1\n"] * 4
+    assert [run.communicate(timeout=PATIENCE)[0] for run in runs] == ["worked 1\n"] * 4
     assert len(queue.names(str(home.state))) <= 503, "each may have counted before the others put theirs"
     home.run("work")
     assert len(queue.names(str(home.state))) == 500

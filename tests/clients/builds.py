@@ -11,6 +11,7 @@ from ingest.function.registry import load, parse
 from reports.clients.go import go
 from reports.clients.typescript import TEMPLATE, typescript
 from tests.hosts import APPLICATION, CLEAN, ROOT, Home
+from tests.waiting import PATIENCE
 
 __all__ = [
     "GO", "GO_TOOL", "HERE", "NODE", "NPM", "TYPESCRIPT_TOOL", "VECTORS", "WRONG_TYPESCRIPT", "Tool", "build_go",
@@ -142,5 +143,5 @@ class Tool(Home):
     def do(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
         """Runs it to its end: its exit code and output."""
         with self.popen(*arguments, **environment) as process:
-            out, error = process.communicate(timeout=60)
+            out, error = process.communicate(timeout=PATIENCE)
         return process.returncode, out, error

@@ -16,6 +16,7 @@ from reports.writers.compact import compact
 from tests.buckets import rows
 from tests.clients.builds import VECTORS, Tool
 from tests.hosts import APPLICATION, ASKED, Home, Proxy, again, function, proxy, says, stalls, stored
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # compilers
 QUIET = (3, "worked\n", "")
@@ -115,7 +116,7 @@ def test_a_signal_ends_the_run_with_its_session_and_code(tool: Tool, number: sig
     with tool.popen(MY_TOOL_TELEMETRY="1", WAIT="1") as run:
         assert run.stdout is not None and run.stdout.readline() == "worked\n"
         run.send_signal(number)
-        assert run.communicate(timeout=20) == ("", "")
+        assert run.communicate(timeout=PATIENCE) == ("", "")
     assert run.returncode == -number
     (session,) = tool.queued()
     assert session["attributes"]["exitCode"] == 128 + number

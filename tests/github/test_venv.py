@@ -14,6 +14,7 @@ import pytest
 
 from tests.github.indexes import Index, after_the_lock, wheel
 from tests.hosts import interpreters
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 BACKEND = """
@@ -140,7 +141,7 @@ def test_a_stop_while_a_command_runs_is_the_commands_own(tmp_path: Path) -> None
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 9
+        assert process.wait(PATIENCE) == 9
 
 
 def script() -> object:

@@ -1,5 +1,6 @@
 """The HTTP edge, as a real server process on loopback: what it closes, sheds, logs, and finishes before it stops."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import pytest
 from ingest.function.server import within
 from ingest.function.settings import Settings, SettingsError, from_environment
 from tests.messages import mentions, numbers
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = 'id = "tool"\n[attributes.note]\ntype = "string"\nwhy = "to test"\n'
@@ -39,10 +41,8 @@ class Server:
         self.bucket = bucket
         self.log = log
 
-    def request(
-        self, method: str, path: str, body: bytes = b"", *, patience: float = 10, **headers: str
-    ) -> tuple[int, HTTPResponse, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=patience)
+    def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, HTTPResponse, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body or None, (JSON if body else {}) | named)
         response = connection.getresponse()
@@ -57,7 +57,7 @@ class Server:
     def raw(self, *parts: bytes | float) -> tuple[bytes, float]:
         """Sends bytes, and waits where there is a number. What came until the server closed, and after how long."""
         begin = time.monotonic()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             for part in parts:
                 if part == END:
                     connection.shutdown(socket.SHUT_WR)
@@ -72,19 +72,26 @@ class Server:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=PATIENCE)
+
+    def refuses(self) -> bool:
+        """Whether it takes no more connections."""
+        try:
+            return self.request("GET", "/ping")[0] != 200
+        except (OSError, HTTPException):
+            return True
 
     def stored(self) -> list[Path]:
         return sorted(path for path in self.bucket.rglob("*") if path.is_file())
 
     def lines(self, count: int) -> list[dict[str, Any]]:
         """The last lines of the log; a request's line is written after its answer, so they are waited for."""
-        for _ in range(100):
+
+        def there() -> list[dict[str, Any]]:
             lines = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
-            if len(lines) >= count and lines[-1].get("status"):
-                break
-            time.sleep(0.02)
-        return lines[-count:]
+            return lines if len(lines) >= count and lines[-1].get("status") else []
+
+        return until(there)[-count:]
 
     def processor_seconds(self) -> float:
         """What all of its threads have used so far."""
@@ -179,7 +186,7 @@ def test_answers_have_their_headers_and_no_more_than_their_bodies(server: Server
 
 def test_a_batch_sent_in_chunks_is_stored(server: Server) -> None:
     lines = [session(number) for number in range(100, 103)]
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     chunks = iter([lines[0] + b"\n" + lines[1][:20], lines[1][20:] + b"\n", lines[2]])
     connection.request("POST", "/v1/sessions", chunks, {"Content-Type": "application/x-ndjson"}, encode_chunked=True)
     response = connection.getresponse()
@@ -280,7 +287,7 @@ def test_a_body_that_is_too_large_is_answered_after_it_was_sent(server: Server) 
     status, _, body = server.request("PUT", "/v1/sessions", bytes(5_000_000))
     assert status == 413
     assert numbers(json.loads(body)["message"]) == ["1048576"]
-    chunked = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    chunked = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     chunked.request("PUT", "/v1/sessions", iter([bytes(1_000_000)] * 3), JSON, encode_chunked=True)
     assert chunked.getresponse().status == 413
     chunked.close()
@@ -291,14 +298,15 @@ def test_a_client_that_asks_first_need_not_send_what_nobody_reads(server: Server
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_log_line_has_no_content_no_id_and_no_address(server: Server) -> None:
-    time.sleep(0.2)  # for the lines of the tests before
-    before = len(server.log.read_text(encoding="utf-8").splitlines())
-    server.put(session(3, attributes={"note": "s3cret"}, userId="99990000-3333-4444-a555-secret"))
-    server.request("GET", "/11112222-3333-4444-a555-000000000003?s3cret")
-    server.raw(b"S3CRET /ping HTTP/1.1\r\nHost: s3cret\r\nUser-Agent: s3cret\r\nConnection: close\r\n\r\n")
-    last = server.lines(before + 3)[-3:]
-    text = server.log.read_text(encoding="utf-8")
+def test_a_log_line_has_no_content_no_id_and_no_address(tmp_path: Path) -> None:
+    with serving(tmp_path / "server") as server:
+        server.put(session(3, attributes={"note": "s3cret"}, userId="99990000-3333-4444-a555-secret"))
+        server.lines(1)
+        server.request("GET", "/11112222-3333-4444-a555-000000000003?s3cret")
+        server.lines(2)
+        server.raw(b"S3CRET /ping HTTP/1.1\r\nHost: s3cret\r\nUser-Agent: s3cret\r\nConnection: close\r\n\r\n")
+        last = server.lines(3)
+        text = server.log.read_text(encoding="utf-8")
     assert not [word for word in ("cret", "99990000", "11112222", "127.0.0.1") if word in text.lower()]
     assert [(line["method"], line["route"], line["status"]) for line in last] == [
         ("PUT", "/v1/sessions", 400), ("GET", "other", 404), ("other", "/ping", 405),
@@ -323,7 +331,7 @@ def test_a_body_may_come_slowly_but_not_below_its_rate(tmp_path: Path) -> None:
 
 def test_slow_clients_do_not_count_as_requests(server: Server) -> None:
     """More of them than requests may be in work, each with one byte of its body."""
-    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(300)]
+    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(300)]
     try:
         for connection in slow:
             connection.sendall(head(5000) + b"{")
@@ -352,14 +360,14 @@ def test_overload_is_shed_and_what_was_accepted_is_stored(tmp_path: Path) -> Non
 def test_the_limit_of_file_descriptors_is_respected(tmp_path: Path) -> None:
     """With 200 descriptors and 400 connections, it waits without spinning, and serves when there is room again."""
     with serving(tmp_path / "server", descriptors=200, stall_seconds=1) as server:
-        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(400)]
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) for _ in range(400)]
         time.sleep(0.2)
         begin = server.processor_seconds()
         time.sleep(1)
         assert server.processor_seconds() - begin < 0.5
         assert len(list(Path(f"/proc/{server.process.pid}/fd").iterdir())) < 200
         # Those that say nothing are closed after a second, which makes room for those that wait behind them.
-        assert server.request("PUT", "/v1/sessions", session(1), patience=60)[0] == 201
+        assert server.request("PUT", "/v1/sessions", session(1))[0] == 201
         for connection in idle:
             connection.close()
         assert server.put(session(2)) == 201
@@ -383,7 +391,7 @@ def test_bytes_in_flight_are_bounded_and_so_is_memory(tmp_path: Path) -> None:
 
         def send() -> None:
             body = b" " * 8_000_000
-            with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
                 connection.sendall(
                     b"POST /v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                     b"Content-Type: application/x-ndjson\r\nContent-Length: 8000000\r\n\r\n" + body[:-1]
@@ -408,20 +416,19 @@ def test_bytes_in_flight_are_bounded_and_so_is_memory(tmp_path: Path) -> None:
 def test_sigterm_finishes_what_was_accepted_and_refuses_the_rest(tmp_path: Path) -> None:
     with serving(tmp_path / "server", stall_seconds=5) as server:
         body = session(1)
-        idle = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        idle = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
         idle.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(12) == b"HTTP/1.1 200"
-        with idle, socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
-            slow.sendall(head(len(body)) + body[:10])
-            time.sleep(0.2)
+        with idle, socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as slow:
+            slow.sendall(head(len(body), "Expect: 100-continue\r\n"))
+            assert slow.recv(64).startswith(b"HTTP/1.1 100")  # it waits for the body
+            slow.sendall(body[:10])
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            with pytest.raises(OSError, match=r"refused|reset"):
-                server.put(session(2))
+            until(server.refuses)
             assert server.process.poll() is None
             slow.sendall(body[10:])
             assert slow.recv(12) == b"HTTP/1.1 201"
-        assert server.process.wait(timeout=5) == 0
+        assert server.process.wait(timeout=PATIENCE) == 0
         assert len(server.stored()) == 1
         assert "panicked" not in server.log.read_text(encoding="utf-8")
 
@@ -431,16 +438,18 @@ def test_sigterm_waits_neither_for_slow_bodies_nor_for_slow_headers(tmp_path: Pa
     """Patience is an hour here; the process is to end before a cloud would kill it."""
     with serving(tmp_path / "server", stall_seconds=3600, request_seconds=3600, stop_seconds=3) as server:
         with (
-            socket.create_connection(("127.0.0.1", server.port), timeout=10) as body,
-            socket.create_connection(("127.0.0.1", server.port), timeout=10) as header,
-            socket.create_connection(("127.0.0.1", server.port), timeout=10),
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as body,
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as header,
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE),
         ):
-            body.sendall(head(100) + b"{")
+            body.sendall(head(100, "Expect: 100-continue\r\n"))
+            assert body.recv(64).startswith(b"HTTP/1.1 100")
+            body.sendall(b"{")
             header.sendall(b"PUT /v1/sessions HTTP/1.1\r\nHost:")
             assert server.put(session(1)) == 201
             server.process.send_signal(signal.SIGTERM)
             assert body.recv(12) == b"HTTP/1.1 408"
-            assert server.process.wait(timeout=8) == 0
+            assert server.process.wait(timeout=30) == 0
         assert "panicked" not in server.log.read_text(encoding="utf-8")
 
 
@@ -451,40 +460,37 @@ def test_sigterm_does_not_wait_for_a_store_that_hangs_and_says_what_was_not_answ
             "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
         }  # fmt: skip
         with serving(tmp_path / "server", store=store, store_seconds=60, stop_seconds=1) as server:
-            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
                 body = session(1)
                 client.sendall(head(len(body)) + body)
                 with hangs.accept()[0]:  # it has asked the store
                     server.process.send_signal(signal.SIGTERM)
-                    assert server.process.wait(timeout=8) == 1
+                    assert server.process.wait(timeout=30) == 1
                 assert client.recv(12) == b""
             assert "stopped before 1 request" in server.log.read_text(encoding="utf-8")
 
 
 def test_sigterm_stores_a_group_that_is_still_open(tmp_path: Path) -> None:
-    with serving(tmp_path / "server", group_commit_ms=800) as server:
-        statuses: list[int] = []
+    with serving(tmp_path / "server", group_commit_ms=3000) as server, contextlib.ExitStack() as stack:
         clients = [
-            threading.Thread(target=lambda number=number: statuses.append(server.put(session(number))))
-            for number in range(4)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
+            for _ in range(4)
         ]
-        for client in clients:
-            client.start()
-        time.sleep(0.3)
+        for number, client in enumerate(clients):
+            client.sendall(head(len(session(number)), "Expect: 100-continue\r\n"))
+            assert client.recv(64).startswith(b"HTTP/1.1 100")
+        for number, client in enumerate(clients):
+            client.sendall(session(number))
         assert server.stop() == 0
-        for client in clients:
-            client.join()
-        assert statuses == [201] * 4
-        (stored,) = server.stored()
-        assert stored.name.startswith("batch-")
-        assert gzip.decompress(stored.read_bytes()).count(b"\n") == 4
+        assert [client.recv(12) for client in clients] == [b"HTTP/1.1 201"] * 4
+        assert sum(gzip.decompress(one.read_bytes()).count(b"sessionId") for one in server.stored()) == 4
 
 
 def test_sigint_stops_it_too(tmp_path: Path) -> None:
     with serving(tmp_path / "server", log=0) as server:
         assert server.put(session()) == 201
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(timeout=5) == 0
+        assert server.process.wait(timeout=PATIENCE) == 0
         assert server.log.read_text(encoding="utf-8") == ""
 
 
@@ -495,7 +501,7 @@ def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
     code = f"from ingest.function.server import serve; serve({str(tmp_path / 'bucket')!r}, '127.0.0.1', {server.port})"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "ABACULUS_APPLICATIONS": str(applications)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8", timeout=20
+        [sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8", timeout=PATIENCE
     )
     assert done.returncode == 1
     assert f"127.0.0.1:{server.port}: Address already in use" in done.stderr

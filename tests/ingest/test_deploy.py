@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from reports.sample.demo import ingest_server
 from tests import sites
 from tests.runner import Runner, documents, steps
 from tests.servers import free_ports
+from tests.waiting import until
 
 DEPLOY = Path("ingest/deploy")
 BUCKET = "arn:aws:s3:::telemetry"
@@ -60,12 +60,7 @@ def limited(statements: list[dict[str, Any]]) -> Iterator[Mapping[str, str]]:
     )  # fmt: skip
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"{endpoint}/moto-api/data.json").close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        until(lambda: urllib.request.urlopen(f"{endpoint}/moto-api/data.json"), server).close()
         admin = {
             "endpoint_url": endpoint,
             "region_name": "us-east-1",

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 import zipfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts import interpreters
+from tests.waiting import until
 
 DEPLOY = Path("ingest/deploy")
 FUNCTION = {path.as_posix() for path in Path("ingest/function").glob("*.py")}
@@ -230,12 +230,7 @@ def test_the_container_stores_a_session_and_stops_in_time(tmp_path: Path) -> Non
             [command, "port", name, "8080"], check=True, capture_output=True, encoding="utf-8"
         ).stdout
         url = f"http://{address.split()[0]}"
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{url}/ping").close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        until(lambda: urllib.request.urlopen(f"{url}/ping")).close()
         send_one_session(url)
         assert len(list(bucket.rglob("*.json.gz"))) == 1
     finally:

@@ -19,6 +19,7 @@ from reports.sample import cairn_sessions
 from reports.storage.releases import keep
 from tests.screenshots import browser, served
 from tests.sites import fill, project, runs
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -139,6 +140,7 @@ class Visit:
 
     def __init__(self, page: Any, url: str, root: str) -> None:
         self.page, self.url, self.root = page, url, root
+        page.set_default_timeout(PATIENCE * 1000)
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
         self.asked: list[str] = []
@@ -156,7 +158,7 @@ class Visit:
         plots = self.page.locator(".ab-plot")
         for number in range(plots.count()):
             plots.nth(number).scroll_into_view_if_needed()
-            plots.nth(number).locator("svg.main-svg").first.wait_for(timeout=15_000)
+            plots.nth(number).locator("svg.main-svg").first.wait_for()
         return int(plots.count())
 
     def behaved(self) -> None:

@@ -34,6 +34,7 @@ from reports.writers.forget import forget
 from reports.writers.requeue import requeue
 from tests.buckets import keys, registry, session, uuid
 from tests.sites import APPLICATION, project
+from tests.waiting import PATIENCE
 
 KNOWN = registry(APPLICATION)
 PAGE = """# Runs
@@ -203,7 +204,7 @@ def test_compactors_that_race_store_each_session_once_and_a_site_shows_it(
         )  # fmt: skip
 
     def finish(run: "subprocess.Popen[str]") -> str:
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, out + err
         return out
 

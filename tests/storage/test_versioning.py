@@ -12,6 +12,7 @@ from ingest.function.bucket_url import open_bucket
 from reports.cli import main
 from reports.storage.versioning import keeps_versions
 from tests.buckets import keep, keys, session, uuid
+from tests.waiting import PATIENCE
 
 VERSIONED = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
 
@@ -32,7 +33,7 @@ def test_a_bucket_with_versioning_is_noticed_and_forget_says_what_to_do(
         request = urllib.request.Request(
             f"{moto['AWS_ENDPOINT_URL']}/{path}", body, {"Content-Type": "application/xml"}, method="PUT"
         )
-        urllib.request.urlopen(request, timeout=5).close()
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
     plain, versioned = open_bucket("s3://abaculus"), open_bucket("s3://versioned")
     assert not keeps_versions(plain)
     assert keeps_versions(versioned)
