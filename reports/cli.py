@@ -17,7 +17,7 @@ import click
 
 from ingest.function import registry
 from ingest.function.bucket_url import BucketError, open_bucket
-from reports.commands import author, clients, operate, registry_group, workflow
+from reports.commands import author, operate, registry_group, workflow
 from reports.commands.own_telemetry import telemetry
 from reports.commands.steps import engine_of, run_build, run_compact, stop, tell
 from reports.commands.terminal import anyway_option, bucket_option, engine_option, fail, load_registry, progress, say
@@ -186,7 +186,7 @@ def demo(directory: Path, sessions: int, seed: int, no_serve: bool) -> None:
         demo_module.serve(directory / "site")
 
 
-for command in (*operate.COMMANDS, *author.COMMANDS, *workflow.COMMANDS, *clients.COMMANDS, *registry_group.COMMANDS):
+for command in (*operate.COMMANDS, *author.COMMANDS, *workflow.COMMANDS, *registry_group.COMMANDS):
     main.add_command(command)
 telemetry.click(main)
 

@@ -1,6 +1,7 @@
-"""`abaculus registry …`: work on the registry."""
+"""`abaculus registry …` and `abaculus client …`: work on the registry, and generate clients from it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ import click
 from ingest.function import registry
 from ingest.function.bucket_url import open_bucket
 from reports.blocks.format import inert, plural
+from reports.clients.go import go
+from reports.clients.python import python
+from reports.clients.typescript import typescript
 from reports.commands.steps import in_workflow
 from reports.commands.terminal import bucket_option, fail, load_registry, say
 
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from reports.operations.registry_changes import Change
 
 __all__ = ["COMMANDS"]
+
+LANGUAGES: dict[str, Callable[[registry.Application], str]] = {"python": python, "go": go, "typescript": typescript}
 
 
 @click.group("registry")
@@ -120,4 +126,21 @@ def suggest(files: tuple[Any, ...], bucket: str) -> None:
         say.print(what, soft_wrap=True)
 
 
-COMMANDS: list[click.Command] = [registry_group]
+@click.command("client")
+@click.argument("language", type=click.Choice(list(LANGUAGES)))
+@click.argument("application", metavar="ID")
+@click.option("--out", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+def client(language: str, application: str, out: Path | None) -> None:
+    """Print a client in LANGUAGE with a typed function for each declared member."""
+    text = LANGUAGES[language](load_registry(application)[application])
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{out}: {error.strerror}; give another file with --out")
+    click.echo(f"wrote {out}")
+
+
+COMMANDS: list[click.Command] = [client, registry_group]

@@ -14,7 +14,7 @@ NO_TIME = ("--json", "--help", "-h", "--version", "telemetry")
 COMPLETION = ("--show-completion", "--install-completion")
 
 
-def may_ask(here: consent.Circumstances) -> bool:
+def may_ask() -> bool:
     """Whether a person can be asked: nobody else reads the output, and nothing else was typed."""
     if any(one in NO_TIME or one.startswith(COMPLETION) for one in sys.argv[1:]):
         return False

@@ -78,7 +78,7 @@ class Telemetry:
             if ask and self.tool.prompt and rule in ("unasked", "more") and _at_terminal():
                 from abaculus import question
 
-                allowed = question.may_ask(here) and question.ask(here)
+                allowed = question.may_ask() and question.ask(here)
             if not allowed and sys.flags.dev_mode:
                 return Session(self.tool, dry=True)
             return Session(self.tool if allowed else None)
