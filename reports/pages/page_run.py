@@ -134,11 +134,16 @@ class _Run:
         """The message for a result without a row. Nothing if the cause was reported already, or if there is no data."""
         queries = self.queries
         used = {name, *(word for one in queries.behind(name) for word in words(queries.named[one].sql))}
-        said = any(queries.tables[one].empty for one in used & queries.tables.keys())
+        read = [queries.tables[one] for one in used & queries.tables.keys()]
         template = queries.row is not None and queries.row.values is None
+        said = any(one.empty for one in read)
         if said or template or not queries.cursor.execute("SELECT 1 FROM sessions LIMIT 1").fetchall():
             return None
-        return f'"{name}" finds no row, so a dash is shown; check its WHERE with `abaculus sql`'
+        # Whether a group is hidden or not there must not be public.
+        hidden = max((one.minimum_users for one in read if one.people is not None), default=0)
+        why = f"published numbers have no group of fewer than {hidden} people; wait for more people, or " if hidden else ""
+        how = " with `abaculus serve --private`" if hidden else "" if read else " with `abaculus sql`"
+        return f'"{name}" finds no row, so a dash is shown; {why}check its WHERE{how}'
 
     def fault(self, line: int, message: str, column: int | None, code: str) -> None:
         """Notes a fault. Line and column count from 0 in the page's text. The default column is the beginning of the

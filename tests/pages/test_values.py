@@ -215,8 +215,22 @@ def test_a_sentence_whose_query_finds_no_row_is_warned_of(site: Site) -> None:
     assert (fault.line, fault.column) == (12, 41)
     assert mentions(fault.message, "{{ shells.nothing }}", "nothing", "shell", "people")
     assert (warning.line, warning.column) == (12, 18)
-    assert mentions(warning.message, "{{ q.people }}", "q", "abaculus sql")
+    # It may be a group of too few people. Only the private view may say whether it is.
+    assert mentions(warning.message, "{{ q.people }}", "q", "10", "WHERE", "abaculus serve --private")
     assert "Of ksh" not in written(page)
+
+
+def test_where_nothing_is_hidden_a_sentence_without_a_row_is_a_mistake_of_its_query(snapshot: Snapshot) -> None:
+    query = "```sql q\nSELECT people FROM shells WHERE shell = 'ksh'\n```\n"
+    private = Site(snapshot, private=True, now=NOW)
+    run(private, f"{SHELLS}{query}\n{{{{ q.people }}}}\n")
+    private.connection.close()
+    site = Site(snapshot, now=NOW)
+    run(site, "```sql q\nSELECT name FROM applications WHERE name = 'none'\n```\n\n{{ q.name }}\n")
+    site.connection.close()
+    for warning in (*private.warnings, *site.warnings):
+        assert mentions(warning.message, "WHERE") and not mentions(warning.message, "--private")
+    assert [one.code for one in (*private.warnings, *site.warnings)] == ["no-row", "no-row"]
 
 
 def test_a_sentence_without_a_row_is_no_news_where_its_chart_shows_nothing(site: Site) -> None:
