@@ -141,7 +141,7 @@ class _Run:
             return None
         # Whether a group is hidden or not there must not be public.
         hidden = max((one.minimum_users for one in read if one.people is not None), default=0)
-        why = f"published numbers have no group of fewer than {hidden} people; wait for more people, or " if hidden else ""
+        why = f"published numbers have no group of fewer than {hidden} people; wait, or " if hidden else ""
         how = " with `abaculus serve --private`" if hidden else "" if read else " with `abaculus sql`"
         return f'"{name}" finds no row, so a dash is shown; {why}check its WHERE{how}'
 
