@@ -27,16 +27,25 @@ def _name(value: Any) -> str:
     return value
 
 
+def _column(value: Any) -> str:
+    if isinstance(value, str) and (dotted := re.fullmatch(r"[A-Za-z_][\w.]*\.([A-Za-z_]\w*)", value)):
+        raise ValueError(
+            f'must be a column of `data`, and "{value:.60}" has a table in front; name the column alone, or '
+            f"write a query above with SELECT user_id, {value:.60} AS {dotted[1]:.60}, and name the query in data"
+        )
+    return _name(value)
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, list) and not value:
         raise ValueError("an empty list groups by nothing; name a column")
-    return tuple(_name(one) for one in (value if isinstance(value, list) else [value]))
+    return tuple(_column(one) for one in (value if isinstance(value, list) else [value]))
 
 
 def _steps(value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, tuple):
         raise ValueError("must be a list of lines `Label: column`, in the order of the steps")
-    steps = tuple((_text(label), _name(column)) for label, column in value[0])
+    steps = tuple((_text(label), _column(column)) for label, column in value[0])
     if not 2 <= len(steps) <= MOST_STEPS:
         raise ValueError(f"a funnel has from 2 to {MOST_STEPS} steps, got {len(steps)}")
     if len({label for label, _ in steps}) < len(steps):
@@ -126,13 +135,15 @@ def read_filter(given: Any) -> tuple[tuple[str, ...], str | None]:
 def read_measure(text: str, people: bool = True) -> Measure:
     """The measure that a text under `y` names, or with `people: none` the column. Raises `ValueError`."""
     if not people:
-        return Measure("column", _name(text))
+        return Measure("column", _column(text))
     match = MEASURE.fullmatch(text)
     name, column = match.groups() if match else (text, None)
     if (column is None and name in PLAIN) or (column is not None and name in OF_COLUMN):
         return Measure(name, column)
     if column is None and name in OF_COLUMN:
         raise ValueError(f'"{name}" needs a column, as in {name}(duration_ms)')
+    if dotted := re.fullmatch(r"\w+\((.*\..*)\)", text):
+        _column(dotted[1].strip())
     near = difflib.get_close_matches(name, [*PLAIN, *OF_COLUMN], 1)
     hint = f'did you mean "{near[0]}"?' if near else f"use one of {MEASURES}"
     raise ValueError(f'"{text}" is not a measure; {hint}')
@@ -143,13 +154,13 @@ READERS: dict[str, Any] = {
     "data": _name,
     "x": _names,
     "y": _measures,
-    "color": _name,
-    "rows": _name,
+    "color": _column,
+    "rows": _column,
     "steps": _steps,
     "bars": _choice(("stacked", "grouped")),
     "panels": _true,
     "middle": _number,
-    "trend": _name,
+    "trend": _column,
     "interval": _true,
     "grain": _choice(tuple(GRAINS)),
     "title": _text,

@@ -8,7 +8,7 @@ from typing import Any
 from reports.blocks.format import inert
 from reports.blocks.kinds import Measure
 from reports.blocks.published import Column
-from reports.query.sandbox import QueryError
+from reports.query.sandbox import NO_SESSION_ID, QueryError
 
 __all__ = ["INTEGERS", "dimension", "find", "finite", "measured", "unit_of"]
 
@@ -26,6 +26,8 @@ def find(name: str, columns: Mapping[str, str], option: str, wanted: str = "") -
     for there, kind in columns.items():
         if there.lower() == name.lower():
             return there, _kind_of(there, kind, option)
+    if name.lower() == "session_id":
+        raise QueryError(NO_SESSION_ID, option=option)
     near = difflib.get_close_matches(name, list(columns), 1)
     if near:
         raise QueryError(f'column "{name}" not found; did you mean "{near[0]}"?', option=option)

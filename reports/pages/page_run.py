@@ -140,9 +140,9 @@ class _Run:
         if said or template or not queries.cursor.execute("SELECT 1 FROM sessions LIMIT 1").fetchall():
             return None
         # Whether a group is hidden or not there must not be public.
-        hidden = max((one.minimum_users for one in read if one.people is not None), default=0)
-        why = f"published numbers have no group of fewer than {hidden} people; wait, or " if hidden else ""
-        how = " with `abaculus serve --private`" if hidden else "" if read else " with `abaculus sql`"
+        minimum = max((one.minimum_users for one in read if one.people is not None), default=0)
+        why = f"published numbers have no group of fewer than {minimum} people; wait, or " if minimum else ""
+        how = " with `abaculus serve --private`" if minimum else "" if read else " with `abaculus sql`"
         return f'"{name}" finds no row, so a dash is shown; {why}check its WHERE{how}'
 
     def fault(self, line: int, message: str, column: int | None, code: str) -> None:

@@ -16,13 +16,14 @@ import duckdb
 
 from reports.query.macros import BY_PERSON, MACROS
 
-__all__ = ["QueryError", "check", "explain", "parse", "tables", "walk"]
+__all__ = ["NO_SESSION_ID", "QueryError", "check", "explain", "parse", "tables", "walk"]
 
 # Longer or deeper SQL overflows the stack of DuckDB's parser, which ends this process.
 LONGEST = 10_000
 # A build needs the tree of a query four times, and nothing changes it.
 MOST_KEPT = 1_000
 _trees: dict[str, dict[str, Any]] = {}
+NO_SESSION_ID = "no page has session_id; count rows with y: count, or see single runs with `abaculus sql`"
 TABLES = ("JOIN", "SUBQUERY", "EMPTY", "EMPTY_FROM", "EXPRESSION_LIST", "PIVOT")
 TABLE_FUNCTIONS = ("range", "generate_series")
 # All functions that report SQL may call. Functions that read anything outside the query, or give another result in each
@@ -309,6 +310,8 @@ def explain(error: duckdb.Error, sql: str, *, values: bool = True) -> QueryError
     near = text.partition("Candidate bindings:")[2].split("\n")[0].strip() if "Candidate bindings:" in text else ""
     near = near or text.partition("Did you mean ")[2].split("\n")[0].rstrip("?")
     first = first.replace("Referenced column", "column").replace(" in FROM clause", "")
+    if re.search(r'"session_id"', first, re.IGNORECASE):
+        return QueryError(NO_SESSION_ID, at)
     name = re.match(r'column "(.*?)" not found', first)
     if name and f'"{name[1]}"' in sql:
         close = difflib.get_close_matches(name[1].lower(), re.findall(r'"([^"]+)"', near), 1)

@@ -79,6 +79,34 @@ MISTAKES = [
     ("```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\nlimit: 99\n```\n", "6:8", "chart-limit", ()),
     # grain of a text
     ("```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\ngrain: day\n```\n", "6:1", "chart-grain", ()),
+    # columns of a table, and of a struct
+    (
+        "```yaml chart\ntype: bar\ndata: events\nx: session.shell\ny: people\n```\n",
+        "4:4",
+        "chart-x",
+        ("SELECT user_id, session.shell AS shell", "data"),
+    ),
+    (
+        "```yaml chart\ntype: bar\ndata: sessions\nx: os\ncolor: sessions.shell\ny: people\n```\n",
+        "5:8",
+        "chart-color",
+        ("sessions.shell AS shell",),
+    ),
+    (
+        "```yaml chart\ntype: number\ndata: events\ny: p50(session.duration_ms)\n```\n",
+        "4:8",
+        "chart-y",
+        ("session.duration_ms AS duration_ms",),
+    ),
+    # session_id
+    (
+        "```yaml chart\ntype: bar\ndata: sessions\nx: session_id\ny: people\n```\n",
+        "4:1",
+        "chart-x",
+        ("session_id", "y: count", "abaculus sql"),
+    ),
+    ("```sql q\nSELECT user_id, session_id FROM events\n```\n", "2:17", "query", ("y: count",)),
+    ("```sql q\nSELECT user_id, session.session_id FROM events\n```\n", "1:1", "query", ("y: count",)),
     # user_id as x
     ("```yaml chart\ntype: bar\ndata: sessions\nx: user_id\ny: people\n```\n", "4:1", "chart-x", ()),
     # an order that is none
