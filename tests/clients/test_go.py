@@ -27,15 +27,14 @@ def test_it_is_formatted(source: Path) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("system", ["linux", "windows", "darwin", "freebsd"])
-def test_a_tool_with_it_builds_on_every_system(source: Path, system: str) -> None:
+@pytest.mark.parametrize(("system", "begins"), [("linux", b"\x7fE"), ("windows", b"MZ"), ("darwin", b"\xcf\xfa")])
+def test_a_tool_with_it_builds_on_every_system(source: Path, system: str, begins: bytes) -> None:
     out = source / f"my-tool-{system}"
-    built = run_go(source, "build", "-o", str(out), ".", GOOS=system)
+    # Go's own library is compiled for each system anew: without optimizing, that takes two thirds of the time.
+    quick = [] if system == "linux" else ["-gcflags=all=-N -l"]
+    built = run_go(source, "build", *quick, "-o", str(out), ".", GOOS=system)
     assert (built.returncode, built.stderr) == (0, "")
-    assert (
-        out.read_bytes()[:2]
-        == {"linux": b"\x7fE", "freebsd": b"\x7fE", "windows": b"MZ", "darwin": b"\xcf\xfa"}[system]
-    )
+    assert out.read_bytes()[:2] == begins
 
 
 def test_the_template_builds_by_itself_and_every_registry_of_ours_does(tmp_path: Path) -> None:

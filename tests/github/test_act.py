@@ -53,8 +53,8 @@ esac
 class Act:
     """A project in a directory of its own, and what GitHub and Pages made of it."""
 
-    def __init__(self, directory: Path, github: GitHub) -> None:
-        self.directory, self.github = directory, github
+    def __init__(self, directory: Path, github: GitHub, packages: Path) -> None:
+        self.directory, self.github, self.packages = directory, github, packages
         self.repository, self.ours, self.pages = directory / "my-tool-numbers", directory / "ours", directory / "pages"
         archive(self.ours)
         for path in self.ours.glob(".github/*/**/*.yml"):
@@ -99,6 +99,7 @@ class Act:
         # uv is in this environment, as setup-uv would have it; and how this machine reaches packages.
         path = f"{self.directory / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         given |= {"WATCH_SECONDS": "5", "WATCH_TIMEOUT": "5", "ABACULUS_DEMO_SESSIONS": "600", "PATH": path}
+        given["UV_CACHE_DIR"] = str(self.packages)
         given |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_", "npm_"))}
         options = [f"--env={name}={value}" for name, value in given.items()]
         options += [f"--var={name}={value}" for name, value in variables.items()]
@@ -154,11 +155,17 @@ def stand_in(action: str) -> dict[str, object]:
     }
 
 
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What uv has fetched, as a runner keeps it from one run to the next."""
+    return tmp_path_factory.mktemp("uv")
+
+
 @pytest.fixture
-def act() -> Iterator[Act]:
+def act(packages: Path) -> Iterator[Act]:
     # act's own paths are long: not below pytest's.
     with tempfile.TemporaryDirectory() as name, GitHub().running() as github:
-        yield Act(Path(name), github)
+        yield Act(Path(name), github, packages)
 
 
 def succeeded(log: str) -> list[str]:
