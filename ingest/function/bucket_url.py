@@ -1,6 +1,7 @@
 """Opens a bucket by its URL."""
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -43,6 +44,8 @@ def open_bucket(url: str, *, retries: bool = True, create: bool = True) -> Objec
                         f"there is no bucket at {path}; name it with --bucket, or create it: `abaculus compact`, "
                         "`abaculus ingest` and `abaculus demo` do"
                     )
+                if path.exists() and not path.is_dir():
+                    raise BucketError(f"bucket {url!r} is a file; name a directory")
                 return LocalStore(path, mkdir=True)
             case "memory":
                 return MemoryStore()
@@ -52,7 +55,9 @@ def open_bucket(url: str, *, retries: bool = True, create: bool = True) -> Objec
                         raise BucketError(f"{name}={endpoint} is not a URL; begin it with https:// or http://")
                 return from_url(url, retry_config=None if retries else {"max_retries": 0})
     except (BaseError, OSError, ValueError) as error:
-        raise BucketError(f"bucket {url!r} cannot be opened: {error}") from None
+        why = getattr(error, "strerror", None) or re.sub(r" \(os error \d+\)", "", str(error))
+        remedy = "; name a directory that you may read and write" if parts.scheme in ("", "file") else ""
+        raise BucketError(f"bucket {url!r} cannot be opened: {why}{remedy}") from None
     raise BucketError(f"bucket {url!r}: unknown scheme; use file:///path, s3://name, gs://name or az://container")
 
 

@@ -170,7 +170,10 @@ def load(path: Path | None = None) -> dict[str, Application]:
         except RegistryError as error:
             faults += error.faults
             continue
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            faults.append(f"{file}: cannot be read: {error.strerror}; it must be a file that you may read")
+            continue
+        except UnicodeDecodeError as error:
             faults.append(f"{file}: cannot be read: {error}; save it as UTF-8 text")
             continue
         if application.id in applications:

@@ -68,13 +68,18 @@ async def run(app: App, settings: Settings, connections: int, host: str, port: i
     from granian.http import HTTP1Settings
     from granian.server.embed import Server
 
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    unusable = f"cannot listen on {host}:{port}: {{}}; choose another address or port"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise OSError(unusable.format(getattr(error, "strerror", "this is not a name of a machine"))) from None
+    family, _, _, _, address = found[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError as error:
-            raise OSError(error.errno, f"{host}:{port}: {error.strerror}; choose another port") from None
+            raise OSError(unusable.format(error.strerror)) from None
         address = probe.getsockname()
         if sys.platform == "linux":
             # Granian opens its own socket, which may share the port with this one from here on. No other process may,

@@ -28,6 +28,8 @@ CAUSES = {
     r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|401 Unauthorized|InvalidAuthenticationInfo":
         "the store does not accept the credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or your cloud's own "
         "variables, are not those of this account",
+    r"LocalFileSystem.*Permission denied":
+        "you may not read or write there: change the owner or the rights of the bucket's directory",
     r"403 Forbidden|AccessDenied|lacked the necessary privileges|PermissionDenied":
         "the credentials do not have the right to do this: `abaculus doctor` says which right is missing",
     r"NoSuchBucket|ContainerNotFound|specified bucket does not exist":

@@ -75,6 +75,8 @@ def from_api(url: str, application: Application) -> Found:
             answer = requests.get(following, headers=headers, timeout=TIMEOUT)
             answer.raise_for_status()
             page = answer.json()
+        except (requests.ConnectionError, requests.Timeout):
+            raise ReleaseError(f"{following}: there is no answer; check the address and the network") from None
         except (requests.RequestException, ValueError) as error:
             raise ReleaseError(f"{following}: {error}; give the URL of the repository, or of its API") from None
         if not isinstance(page, list):
@@ -99,8 +101,12 @@ def from_file(path: Path, application: Application) -> Found:
         rows = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
     except UnicodeDecodeError as error:
         raise ReleaseError(f"{path}: {error}; save it as UTF-8 text") from None
-    except (OSError, ValueError) as error:
-        raise ReleaseError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ReleaseError(
+            f"{path}: {error.strerror}; give a file that you may read, or the address of the repository with https://"
+        ) from None
+    except ValueError as error:
+        raise ReleaseError(f"{path}: {error}; give CSV or JSON, with the ending .json for JSON") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ReleaseError(f"{path}: expected a list of releases")
     found = Found()

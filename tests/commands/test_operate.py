@@ -167,6 +167,29 @@ def test_releases_are_brought_in_from_a_file_and_read_by_the_view(bucket: Path, 
     assert run("releases", "cairn", str(tmp_path / "none.csv")).exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (("releases", "cairn", "none.csv"), "none.csv"),
+        (("releases", "cairn", "directory"), "directory"),
+        (("releases", "cairn", "http://127.0.0.1:1/releases"), "http://127.0.0.1:1/releases"),
+        (("ingest", "--host", "203.0.113.7", "--port", "1999"), "203.0.113.7:1999"),
+        (("ingest", "--host", "a..b", "--port", "1999"), "a..b:1999"),
+        (("ingest", "--bucket", "file"), "file"),
+        (("ingest", "--bucket", "file/bucket"), "file/bucket"),
+    ],
+)
+def test_what_the_system_refuses_is_named_without_its_number(
+    bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("directory").mkdir()
+    Path("file").touch()
+    said = run(*command)
+    assert said.exit_code == 1 and mentions(said.stderr, named), said.output
+    assert not re.search(r"(?i)\berrno|os error", said.stderr)
+
+
 def test_names_that_were_left_out_are_shown_harmlessly(bucket: Path) -> None:
     session = SESSIONS[0] | {"sessionId": "0f0e0d0c-0b0a-4908-8706-050403020100"}
     sent = session | {"events": [{"type": "\u001b[31m::add-mask::\u202e", "time": session["sessionStartTime"]}]}
