@@ -147,6 +147,14 @@ def opened(snapshot: Snapshot) -> Iterator[Site]:
 
 
 @pytest.fixture
+def site(snapshot: Snapshot) -> Iterator[Site]:
+    """The same, new for each test."""
+    made = Site(snapshot, now=NOW)
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
 def again(opened: Site) -> Site:
     """A site that has made pages before, as that of `abaculus serve` has: their mistakes are not those of the next."""
     opened.faults.clear()

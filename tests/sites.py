@@ -1,6 +1,7 @@
 """What tests of the site share: a project in a directory of its own, over a bucket with sessions in its table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from ingest.function.registry import Application
 from reports.pages.insert_results import Renderer
 from reports.pages.markdown_blocks import Blocks
 from reports.pages.page_result import Page
+from reports.pages.site import Site
 from reports.pages.source import Source, read
+from reports.query.snapshot import Snapshot, fetch
 from reports.writers.compact import compact
 from tests import buckets
 
@@ -27,6 +30,8 @@ __all__ = [
     "fill",
     "project",
     "runs",
+    "site_of",
+    "snapshot_of",
     "source",
     "written",
 ]
@@ -114,6 +119,26 @@ def fill(bucket: Path, sessions: Iterable[Mapping[str, Any]], known: Mapping[str
     for at in range(0, len(made), 1_000):
         buckets.batch(store, *made[at : at + 1_000], known=known, ingested=last)
     compact(store, str(bucket), known)
+
+
+def snapshot_of(bucket: Path | str, known: Mapping[str, Application] | None = None) -> Snapshot:
+    """A bucket as a build finds it."""
+    known = buckets.registry(APPLICATION) if known is None else known
+    return fetch(open_bucket(str(bucket)), str(bucket), known)
+
+
+@contextmanager
+def site_of(
+    bucket: Path | str,
+    known: Mapping[str, Application] | None = None,
+    *,
+    now: datetime = NOW,
+    private: bool = False,
+) -> Iterator[Site]:
+    """A site without MkDocs, over a bucket."""
+    site = Site(snapshot_of(bucket, known), now=now, private=private)
+    with site.connection:
+        yield site
 
 
 def project(directory: Path, pages: Mapping[str, str], *, minimum: int = 10, application: str = APPLICATION) -> Path:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from reports.gate.rules import Rules
 from tests.attackers import builds, demo, differences, durations, linked
-from tests.attackers.linear import determined, groups
+from tests.attackers.linear import hidden
 from tests.attackers.seeds import BUILD, HELD_OUT
-from tests.attackers.world import learned, open_world, world
 
 
 def main() -> None:
@@ -40,14 +39,8 @@ def _worlds(many: int) -> None:
     for most in (2, 3):
         found = []
         for rules in rows:
-            known = hidden = 0
-            for seed in range(HELD_OUT, HELD_OUT + many):
-                one = world(seed)
-                wanted = groups(one, most)
-                hidden += len(wanted)
-                with open_world(one) as connection:
-                    known += determined(learned(connection, rules, most), wanted)
-            found.append(f"{known / hidden:.1%} of {hidden:,}")
+            known, every = hidden(rules, most, range(HELD_OUT, HELD_OUT + many))
+            found.append(f"{known / every:.1%} of {every:,}")
         print(f"| linear programming, tables of up to {most} dimensions | {' | '.join(found)} | 3 % |", flush=True)
     for attack in differences.ATTACKS:
         seeds = range(BUILD, BUILD + 6 * many), range(HELD_OUT, HELD_OUT + 4 * many)

@@ -8,9 +8,10 @@ from typing import Any
 import highspy
 import numpy as np
 
-from tests.attackers.world import DIMENSIONS, KINDS, Known, World, runs
+from reports.gate.rules import Rules
+from tests.attackers.world import DIMENSIONS, KINDS, Known, World, learned, open_world, runs, world
 
-__all__ = ["Groups", "apart", "determined", "ends", "groups"]
+__all__ = ["Groups", "apart", "determined", "ends", "groups", "hidden"]
 
 # Terms of a group of people.
 Groups = list[tuple[tuple[Any, ...], int]]
@@ -40,6 +41,18 @@ def _is(run: dict[str, Any], names: Sequence[str], key: Sequence[Any]) -> bool:
 def determined(known: Sequence[Known], wanted: Groups) -> int:
     """Of how many groups the number of people follows."""
     return sum(low == high for low, high in bounds(known, wanted))
+
+
+def hidden(rules: Rules, most: int, seeds: Iterable[int]) -> tuple[int, int]:
+    """How many groups of these worlds are determined by all tables of up to so many dimensions, and of how many."""
+    found = every = 0
+    for seed in seeds:
+        one = world(seed)
+        wanted = groups(one, most)
+        every += len(wanted)
+        with open_world(one) as connection:
+            found += determined(learned(connection, rules, most), wanted)
+    return found, every
 
 
 def bounds(known: Sequence[Known], wanted: Groups) -> Iterator[tuple[int, int]]:

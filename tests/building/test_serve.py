@@ -16,16 +16,12 @@ import requests
 from click.testing import CliRunner
 from mkdocs.__main__ import cli as mkdocs
 
-from ingest.function.bucket_url import open_bucket
 from reports.building.hooks import STAMP
 from reports.cli import main
 from reports.commands import new_page
-from reports.pages.site import Site
-from reports.query.snapshot import fetch
-from tests import buckets
 from tests.messages import mentions
 from tests.servers import free_ports
-from tests.sites import APPLICATION, NOW, fill, project, runs, source
+from tests.sites import fill, project, runs, site_of, source
 from tests.waiting import PATIENCE, until
 
 CHART = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\ntitle: Shells\n```\n"
@@ -173,37 +169,32 @@ def test_a_port_that_is_taken_is_said(directory: Path) -> None:
 
 
 def test_a_page_is_not_run_again_unless_it_changed(directory: Path) -> None:
-    bucket = str(directory / "bucket")
-    site = Site(fetch(open_bucket(bucket), bucket, buckets.registry(APPLICATION)), now=NOW)
-    block = CHART.format("shel")
+    with site_of(directory / "bucket") as site:
+        block = CHART.format("shel")
 
-    def run(text: str) -> object:
-        return site.page(source(text))
+        def run(text: str) -> object:
+            return site.page(source(text))
 
-    assert run(block) is run(block)
-    # Its mistakes are there each time.
-    site.faults.clear()
-    run(block)
-    assert len(site.faults) == 1
-    assert run(block) is not run(block + "\n")
-    site.connection.close()
+        assert run(block) is run(block)
+        # Its mistakes are there each time.
+        site.faults.clear()
+        run(block)
+        assert len(site.faults) == 1
+        assert run(block) is not run(block + "\n")
 
 
 def test_a_block_is_not_counted_again_unless_it_or_a_query_of_it_changed(directory: Path) -> None:
-    bucket = str(directory / "bucket")
-    site = Site(fetch(open_bucket(bucket), bucket, buckets.registry(APPLICATION)), now=NOW)
+    with site_of(directory / "bucket") as site:
 
-    def run(where: str, title: str) -> object:
-        text = (
-            f"```sql a\nFROM sessions WHERE {where}\n```\n```sql b\nFROM a\n```\n```sql z\nSELECT 1 AS {title}\n```\n"
-        )
-        text += CHART.format("shell").replace("data: sessions", "data: b").replace("Shells", title)
-        return site.page(source(text)).series[0].published
+        def run(where: str, title: str) -> object:
+            text = f"```sql a\nFROM sessions WHERE {where}\n```\n```sql b\nFROM a\n```\n"
+            text += f"```sql z\nSELECT 1 AS {title}\n```\n"
+            text += CHART.format("shell").replace("data: sessions", "data: b").replace("Shells", title)
+            return site.page(source(text)).series[0].published
 
-    assert run("true", "one") is run("true", "two")
-    assert run("true", "one") != run("shell = 'fish'", "one")
-    assert site.faults == []
-    site.connection.close()
+        assert run("true", "one") is run("true", "two")
+        assert run("true", "one") != run("shell = 'fish'", "one")
+        assert site.faults == []
 
 
 def test_a_new_page_works_and_says_how_it_is_found(directory: Path) -> None:
@@ -238,8 +229,7 @@ def test_a_page_is_written_among_the_pages_only(directory: Path, name: str) -> N
 
 def test_the_page_that_is_written_has_no_mistake_over_no_data(tmp_path: Path) -> None:
     path = new_page.new(tmp_path, "x")
-    site = Site(fetch(open_bucket(str(tmp_path / "b")), str(tmp_path / "b"), {}), now=NOW)
-    page = site.page(source(path.read_text(encoding="utf-8"), path="x.md"))
-    site.connection.close()
+    with site_of(tmp_path / "b", {}) as site:
+        page = site.page(source(path.read_text(encoding="utf-8"), path="x.md"))
     assert site.faults == site.warnings == []
     assert page.source.front.meta["title"] == "X"

@@ -9,10 +9,8 @@ import pytest
 from ingest.function.bucket_url import open_bucket
 from reports.charts.html import linked
 from reports.pages.site import Page, Site
-from reports.query.snapshot import fetch
-from tests import buckets
 from tests.messages import mentions
-from tests.sites import APPLICATION, MONDAY, NOW, figures, fill, runs, source
+from tests.sites import MONDAY, figures, fill, runs, site_of, source
 
 LINE = "```yaml chart\ntype: {}\ndata: sessions\nx: start_time\ny: count\ngrain: week\nannotate: {}\n```\n"
 OWN = "```sql own\nSELECT TIMESTAMP '2026-03-04' AS day, '<b>x</b>' || '\u202e' || repeat('y', 99) AS what\n```\n"
@@ -29,9 +27,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for number in range(8)
     ]
     store.put("releases/notes.json", json.dumps(releases).encode())
-    made = Site(fetch(store, str(bucket), buckets.registry(APPLICATION)), now=NOW)
-    yield made
-    made.connection.close()
+    with site_of(bucket) as made:
+        yield made
 
 
 def run(site: Site, text: str) -> Page:
@@ -114,8 +111,7 @@ def test_what_cannot_be_marked_is_a_mistake(site: Site, text: str, named: tuple[
 
 
 def test_a_chart_without_data_has_no_marks(tmp_path: Path) -> None:
-    empty = Site(fetch(open_bucket(str(tmp_path)), str(tmp_path), buckets.registry(APPLICATION)), now=NOW)
-    page = run(empty, LINE.format("line", "releases"))
-    empty.connection.close()
+    with site_of(tmp_path) as empty:
+        page = run(empty, LINE.format("line", "releases"))
     assert empty.faults == []
     assert "Marked" not in repr(page)

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest.function.bucket_url import open_bucket
 from reports.blocks.published import Column, Filter, Published
 from reports.charts import choices
 from reports.pages.site import Site
-from reports.query.snapshot import fetch
 from tests.messages import guess, mentions, numbers, places
-from tests.pages.test_site import KNOWN, faults, run
-from tests.sites import NOW, figures, fill, runs
+from tests.pages.test_site import faults, run
+from tests.sites import figures, fill, runs, site_of
 
 BAR = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: count\ntitle: Shells\n{}```\n"
 MADE = Published((Column("shell", "text"),), (Column("count", "number"),), (("fish", 12),), people=12)
@@ -27,9 +25,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     bucket = tmp_path_factory.mktemp("choices") / "bucket"
     fill(bucket, runs(1, 30, shellName="fish", osName="Linux") + runs(31, 50, shellName="fish", osName="macOS")
          + runs(51, 65, shellName="zsh", osName="Linux") + runs(66, 79, shellName="zsh", osName="macOS"))  # fmt: skip
-    made = Site(fetch(open_bucket(str(bucket)), str(bucket), KNOWN), now=NOW)
-    yield made
-    made.connection.close()
+    with site_of(bucket) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -105,10 +102,9 @@ def test_a_column_behind_not_is_left_out_until_it_is_chosen(tmp_path: Path) -> N
     fill(
         tmp_path, runs(1, 40, shellName="fish", osName="Linux", inCi=False) + runs(41, 160, shellName="zsh", inCi=True)
     )
-    made = Site(fetch(open_bucket(str(tmp_path)), str(tmp_path), KNOWN), now=NOW)
-    scan = "```yaml chart\ntype: table\ndata: sessions\nx: [shell, os, exit_code]\ny: count\n```\n"
-    page = run(made, BAR.format("") + scan, "---\nfilter: [os, not ci]\n---\n")
-    made.connection.close()
+    with site_of(tmp_path) as made:
+        scan = "```yaml chart\ntype: table\ndata: sessions\nx: [shell, os, exit_code]\ny: count\n```\n"
+        page = run(made, BAR.format("") + scan, "---\nfilter: [os, not ci]\n---\n")
     assert made.faults == []
     bar, table = figures(page)
     assert [value for _, value, _ in templates(bar)] == ["Linux", "yes"]

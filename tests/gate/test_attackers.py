@@ -10,9 +10,8 @@ from reports.gate.rules import Rules
 from reports.pages.site import Site
 from tests.attack import WHOLE
 from tests.attackers import builds, differences, durations, linked
-from tests.attackers.linear import determined, groups
+from tests.attackers.linear import hidden
 from tests.attackers.seeds import BUILD, HELD_OUT
-from tests.attackers.world import learned, open_world, world
 from tests.losses import END, data, numbers
 from tests.sites import fill, project, runs
 
@@ -25,14 +24,8 @@ WORLDS = 12 if os.environ.get("ABACULUS_ALL") else 6 if WHOLE else 3
 
 def follows(rules: Rules, most: int) -> float:
     """Which part of the groups of one to nine people linear programming determines."""
-    known = hidden = 0
-    for seed in range(HELD_OUT, HELD_OUT + WORLDS):
-        one = world(seed)
-        wanted = groups(one, most)
-        hidden += len(wanted)
-        with open_world(one) as connection:
-            known += determined(learned(connection, rules, most), wanted)
-    return known / hidden
+    known, every = hidden(rules, most, range(HELD_OUT, HELD_OUT + WORLDS))
+    return known / every
 
 
 @pytest.mark.parametrize("most", [2, 3])

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.function import registry
-from ingest.function.bucket_url import open_bucket
 from reports.pages.site import Page, Site
-from reports.query.snapshot import fetch
 from tests import buckets
 from tests.messages import guess, mentions
-from tests.sites import APPLICATION, NOW, fill, runs, source
+from tests.sites import APPLICATION, fill, runs, site_of, source
 
 OTHER = APPLICATION.replace('id = "notes"', 'id = "other"').replace('name = "Notes"', 'name = "Other"')
 NUMBER = "```yaml chart\ntype: number\ndata: {}\ny: people\n```\n"
@@ -23,9 +21,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     known = {**buckets.registry(APPLICATION), "other": registry.parse(OTHER)}
     others = [buckets.session(900_000 + one["user"], **one) | {"applicationId": "other"} for one in runs(31, 50)]
     fill(path, others, known)
-    made = Site(fetch(open_bucket(str(path)), str(path), known), now=NOW)
-    yield made
-    made.connection.close()
+    with site_of(path, known) as made:
+        yield made
 
 
 def run(site: Site, front: str, body: str, name: str = "a") -> Page:

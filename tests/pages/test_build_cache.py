@@ -1,16 +1,11 @@
 """What blocks of one build share, and what they must not."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from ingest.function.bucket_url import open_bucket
 from reports.pages.site import Site
-from reports.query.snapshot import Snapshot, fetch
-from tests import buckets
-from tests.sites import APPLICATION, NOW, fill, runs, source
+from reports.query.snapshot import Snapshot
+from tests.sites import fill, runs, snapshot_of, source
 
-KNOWN = buckets.registry(APPLICATION)
 CHART = "```yaml chart\ntype: bar\ndata: {}\nx: {}\ny: people\nlimit: {}\nname: {}\n```\n"
 
 
@@ -18,14 +13,7 @@ CHART = "```yaml chart\ntype: bar\ndata: {}\nx: {}\ny: people\nlimit: {}\nname: 
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     bucket = tmp_path_factory.mktemp("shared") / "bucket"
     fill(bucket, runs(1, 30, shellName="fish") + runs(31, 50, shellName="zsh") + runs(51, 65, shellName="bash"))
-    return fetch(open_bucket(str(bucket)), str(bucket), KNOWN)
-
-
-@pytest.fixture
-def site(snapshot: Snapshot) -> Iterator[Site]:
-    made = Site(snapshot, now=NOW)
-    yield made
-    made.connection.close()
+    return snapshot_of(bucket)
 
 
 def shown(site: Site, *pages: str) -> list[list[tuple[object, ...]]]:

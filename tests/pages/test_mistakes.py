@@ -4,20 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from ingest.function.bucket_url import open_bucket
 from reports.pages.site import Site
-from reports.query.snapshot import fetch
-from tests import buckets
-from tests.sites import APPLICATION, NOW, fill, runs, source
+from tests.sites import fill, runs, site_of, source
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     bucket = tmp_path_factory.mktemp("mistakes") / "bucket"
     fill(bucket, runs(1, 40, shellName="fish"))
-    made = Site(fetch(open_bucket(str(bucket)), str(bucket), buckets.registry(APPLICATION)), now=NOW)
-    yield made
-    made.connection.close()
+    with site_of(bucket) as made:
+        yield made
 
 
 MISTAKES = [

@@ -8,23 +8,18 @@ from ingest.function import registry
 from ingest.function.bucket_url import open_bucket
 from ingest.function.registry import Application
 from reports.pages.pipeline_page import PRICED, STORES, bookkeeping
-from reports.pages.site import Site
-from reports.query.snapshot import fetch
 from reports.writers.compact import compact
 from tests import buckets
 from tests.messages import mentions, numbers
-from tests.sites import APPLICATION, fill, runs
+from tests.sites import APPLICATION, fill, runs, site_of
 
 KNOWN = buckets.registry(APPLICATION)
 NOW = datetime.now(UTC)
 
 
 def told(bucket: Path, known: Mapping[str, Application] = KNOWN) -> str:
-    site = Site(fetch(open_bucket(str(bucket)), str(bucket), known), now=NOW)
-    try:
+    with site_of(bucket, known, now=NOW) as site:
         return bookkeeping(site)
-    finally:
-        site.connection.close()
 
 
 def test_that_everything_is_accounted_for_is_one_bit(tmp_path: Path) -> None:

@@ -10,10 +10,9 @@ import pytest
 from ingest.function.bucket_url import open_bucket
 from reports.operations.registry_changes import between
 from reports.pages.site import Site
-from reports.query.snapshot import fetch
 from reports.writers.compact import Entry, compact
 from tests import buckets
-from tests.sites import source
+from tests.sites import site_of, source
 
 pytestmark = pytest.mark.slow
 
@@ -101,9 +100,8 @@ def years(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, list
             known = REGISTRIES[QUARTERS[max(at - 1, 0)] if version < newest else newest]
             buckets.batch(store, *made, known=known, ingested=start + timedelta(hours=1))
         entries.append(compact(store, bucket, REGISTRIES[newest]))
-    made_site = Site(fetch(store, bucket, REGISTRIES[-1]), now=STARTS[-1] + timedelta(days=1))
-    yield made_site, entries
-    made_site.connection.close()
+    with site_of(bucket, REGISTRIES[-1], now=STARTS[-1] + timedelta(days=1)) as site:
+        yield site, entries
 
 
 def test_every_session_of_every_version_is_stored(years: tuple[Site, list[Entry]]) -> None:

@@ -5,22 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from ingest.function import registry
-from ingest.function.bucket_url import open_bucket
 from reports.pages.site import Site
-from reports.query.snapshot import fetch
-from tests.sites import APPLICATION, MONDAY, NOW, fill, runs, source, written
+from tests.sites import MONDAY, fill, runs, site_of, source, written
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     path = tmp_path_factory.mktemp("scope")
-    known = {"notes": registry.parse(APPLICATION)}
     start = MONDAY - timedelta(days=3)
-    fill(path, [*runs(1, 20, start=start), *runs(21, 140, start=start, inCi=True)], known)
-    made = Site(fetch(open_bucket(str(path)), str(path), known), now=NOW)
-    yield made
-    made.connection.close()
+    fill(path, [*runs(1, 20, start=start), *runs(21, 140, start=start, inCi=True)])
+    with site_of(path) as made:
+        yield made
 
 
 @pytest.mark.parametrize(

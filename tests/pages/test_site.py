@@ -3,7 +3,6 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,15 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.function import registry
-from ingest.function.bucket_url import open_bucket
 from reports.pages.site import Page, Site
-from reports.query.snapshot import Snapshot, fetch
+from reports.query.snapshot import Snapshot
 from reports.query.views import VIEWS
-from tests import buckets
 from tests.messages import guess, mentions, numbers, places
-from tests.sites import APPLICATION, MONDAY, NOW, figures, fill, runs, source, written
-
-KNOWN = buckets.registry(APPLICATION)
+from tests.sites import MONDAY, NOW, figures, fill, runs, site_of, snapshot_of, source, written
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +30,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
         + runs(50, 58, shellName="cmd", osName="Linux", exitCode=0)
         + runs(60, 99, shellName="cmd", inCi=True, exitCode=0),
     )
-    return fetch(open_bucket(str(bucket)), str(bucket), KNOWN)
-
-
-@pytest.fixture
-def site(snapshot: Snapshot) -> Iterator[Site]:
-    made = Site(snapshot, now=NOW)
-    yield made
-    made.connection.close()
+    return snapshot_of(bucket)
 
 
 def run(site: Site, text: str, front: str = "") -> Page:
@@ -268,51 +256,46 @@ def test_a_value_that_breaks_a_query_is_not_in_the_log(site: Site) -> None:
 
 
 def test_no_query_takes_the_place_of_a_table_of_the_build(tmp_path: Path) -> None:
-    store = open_bucket(str(tmp_path))
-    site = Site(fetch(store, str(tmp_path), KNOWN), now=NOW)
-    tables = [name for (name,) in site.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
-    assert [name for name in tables if name not in VIEWS]
-    # No query can be called what has a blank in it.
-    for name in (one for one in tables if " " not in one):
-        assert len(faults(site, f"```sql {name}\nSELECT 1 AS x\n```")) == 1
-        site.faults.clear()
-    site.connection.close()
+    with site_of(tmp_path) as site:
+        tables = [name for (name,) in site.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        assert [name for name in tables if name not in VIEWS]
+        # No query can be called what has a blank in it.
+        for name in (one for one in tables if " " not in one):
+            assert len(faults(site, f"```sql {name}\nSELECT 1 AS x\n```")) == 1
+            site.faults.clear()
 
 
 def test_an_empty_bucket_gives_pages_that_say_so(tmp_path: Path) -> None:
-    store = open_bucket(str(tmp_path))
-    site = Site(fetch(store, str(tmp_path), KNOWN), now=NOW)
-    page = run(
-        site,
-        "```yaml chart\ntype: line\ndata: sessions\nx: start_time\ny: people\n```\n"
-        "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\n```\n"
-        "```yaml chart\ntype: number\ndata: spans\ny: p50(duration_ms)\n```\n"
-        "```yaml chart\ntype: table\ndata: releases\npeople: none\n```\n",
-    )
-    assert site.faults == []
-    # Of people, nobody and too few are the same.
-    assert [one.published.empty for one in page.series] == ["too few people"] * 3 + ["no data"]
-    assert [piece.count('class="ab-empty"') for piece in figures(page)] == [1] * 4
-    assert page.files == {}
-    assert site.updated is None
-    assert site.sample == []
-    site.connection.close()
+    with site_of(tmp_path) as site:
+        page = run(
+            site,
+            "```yaml chart\ntype: line\ndata: sessions\nx: start_time\ny: people\n```\n"
+            "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\n```\n"
+            "```yaml chart\ntype: number\ndata: spans\ny: p50(duration_ms)\n```\n"
+            "```yaml chart\ntype: table\ndata: releases\npeople: none\n```\n",
+        )
+        assert site.faults == []
+        # Of people, nobody and too few are the same.
+        assert [one.published.empty for one in page.series] == ["too few people"] * 3 + ["no data"]
+        assert [piece.count('class="ab-empty"') for piece in figures(page)] == [1] * 4
+        assert page.files == {}
+        assert site.updated is None
+        assert site.sample == []
 
 
 def test_one_session_gives_pages_that_say_too_few_people_are_in_it(tmp_path: Path) -> None:
     fill(tmp_path / "bucket", runs(1, 1, shellName="SECRET"))
-    site = Site(fetch(open_bucket(str(tmp_path / "bucket")), str(tmp_path / "bucket"), KNOWN), now=NOW)
-    page = run(
-        site,
-        "```yaml chart\ntype: line\ndata: sessions\nx: start_time\ny: people\n```\n"
-        "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: count\n```\n",
-    )
-    assert site.faults == []
-    assert [piece.count('class="ab-empty"') for piece in figures(page)] == [1] * 2
-    assert [one.published.empty for one in page.series] == ["too few people"] * 2
-    assert "SECRET" not in repr((figures(page), page.files))
-    assert site.updated is not None
-    site.connection.close()
+    with site_of(tmp_path / "bucket") as site:
+        page = run(
+            site,
+            "```yaml chart\ntype: line\ndata: sessions\nx: start_time\ny: people\n```\n"
+            "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: count\n```\n",
+        )
+        assert site.faults == []
+        assert [piece.count('class="ab-empty"') for piece in figures(page)] == [1] * 2
+        assert [one.published.empty for one in page.series] == ["too few people"] * 2
+        assert "SECRET" not in repr((figures(page), page.files))
+        assert site.updated is not None
 
 
 def test_the_connection_of_a_site_cannot_be_used_to_write_or_read_elsewhere(site: Site, tmp_path: Path) -> None:
@@ -324,15 +307,14 @@ def test_the_connection_of_a_site_cannot_be_used_to_write_or_read_elsewhere(site
 def test_nobody_is_made_through_the_session_of_an_event(tmp_path: Path) -> None:
     opened = [{"type": "Opened", "time": "2026-03-10T00:00:00Z", "attributes": {}}]
     fill(tmp_path / "bucket", [one | {"events": opened} for one in runs(1, 2, shellName="fish")])
-    site = Site(fetch(open_bucket(str(tmp_path / "bucket")), str(tmp_path / "bucket"), KNOWN), now=NOW)
-    made = "".join(f" WHEN n = {number} THEN '{{user_id: {number}}}'" for number in range(12))
-    page = run(
-        site,
-        f"```sql a\nSELECT CASE{made} ELSE session END AS u FROM events, range(12) AS t(n)\n```\n"
-        "```sql b\nSELECT u.user_id, 'x' AS label FROM a AS u\n```\n"
-        "```yaml chart\ntype: bar\ndata: b\nx: label\ny: people\n```\n",
-    )
-    site.connection.close()
+    with site_of(tmp_path / "bucket") as site:
+        made = "".join(f" WHEN n = {number} THEN '{{user_id: {number}}}'" for number in range(12))
+        page = run(
+            site,
+            f"```sql a\nSELECT CASE{made} ELSE session END AS u FROM events, range(12) AS t(n)\n```\n"
+            "```sql b\nSELECT u.user_id, 'x' AS label FROM a AS u\n```\n"
+            "```yaml chart\ntype: bar\ndata: b\nx: label\ny: people\n```\n",
+        )
     # Two people are in the data, so no cell of ten can be shown.
     assert page.files == {}
 
@@ -384,13 +366,12 @@ def test_a_funnel_that_nobody_goes_on_with_is_drawn_in_the_private_view(snapshot
 
 def test_the_private_view_says_what_the_public_page_lacks(tmp_path: Path) -> None:
     fill(tmp_path / "b", [*runs(1, 3, shellName="fish"), *runs(4, 9, shellName="sh", inCi=True)])
-    private = Site(fetch(open_bucket(str(tmp_path / "b")), str(tmp_path / "b"), KNOWN), now=NOW, private=True)
-    chart = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\n```\n"
-    releases = "```yaml chart\ntype: table\ndata: releases\npeople: none\n```\n"
-    people, missing = private.lacks(private.page(source(chart + releases)), 10)
-    assert numbers(people) == ["10", "3"]
-    assert "`abaculus releases" in missing
-    assert private.lacks(private.page(source(chart)), 3) == []
-    (unsent,) = private.lacks(private.page(source(chart.replace("shell", "os"))), 3)
-    assert mentions(unsent, "os", "attributes.osName")
-    private.connection.close()
+    with site_of(tmp_path / "b", private=True) as private:
+        chart = "```yaml chart\ntype: bar\ndata: sessions\nx: shell\ny: people\n```\n"
+        releases = "```yaml chart\ntype: table\ndata: releases\npeople: none\n```\n"
+        people, missing = private.lacks(private.page(source(chart + releases)), 10)
+        assert numbers(people) == ["10", "3"]
+        assert "`abaculus releases" in missing
+        assert private.lacks(private.page(source(chart)), 3) == []
+        (unsent,) = private.lacks(private.page(source(chart.replace("shell", "os"))), 3)
+        assert mentions(unsent, "os", "attributes.osName")

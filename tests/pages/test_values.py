@@ -2,29 +2,25 @@
 
 import html
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import markdown
 import pytest
 
-from ingest.function.bucket_url import open_bucket
 from reports.building.build import build
 from reports.pages.site import Page, Site
 from reports.pages.values import escaped
-from reports.query.snapshot import Snapshot, fetch
-from tests import buckets
+from reports.query.snapshot import Snapshot
 from tests.messages import guess, mentions, places
 from tests.sites import (
-    APPLICATION,
     EXTENSIONS,
     MONDAY,
-    NOW,
     figures,
     fill,
     project,
     runs,
+    snapshot_of,
     source,
     written,
 )
@@ -46,14 +42,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
         + runs(41, 60, shellName="zsh", osName="macOS", exitCode=1, start=MONDAY - timedelta(days=40))
         + runs(61, 64, shellName="RARE", osName="macOS", exitCode=1),
     )
-    return fetch(open_bucket(str(bucket)), str(bucket), buckets.registry(APPLICATION))
-
-
-@pytest.fixture
-def site(snapshot: Snapshot) -> Iterator[Site]:
-    made = Site(snapshot, now=NOW)
-    yield made
-    made.connection.close()
+    return snapshot_of(bucket)
 
 
 def run(site: Site, text: str) -> Page:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest.function.bucket_url import open_bucket
 from reports.pages.queries import Queries
 from reports.pages.site import Site
 from reports.query.column_cache import Loaded
-from reports.query.snapshot import Snapshot, fetch
+from reports.query.snapshot import Snapshot
 from tests import buckets
 from tests.buckets import timestamp
-from tests.sites import APPLICATION, MONDAY, NOW, fill, runs, source
+from tests.sites import APPLICATION, MONDAY, NOW, fill, runs, snapshot_of, source
 
 KNOWN = buckets.registry(APPLICATION + '\n[attributes.quiet]\ntype = "boolean"\nwhy = "Is it used?"\n')
 PAGE = "```yaml chart\ntype: bar\ndata: sessions\nx: {}\ny: people\n```\n"
@@ -30,7 +29,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     span = {"type": "Save", "startTime": at, "endTime": at, "attributes": {}}
     fish, zsh = runs(1, 30, shellName="fish", quiet=True), runs(31, 50, shellName="zsh", osName="macOS")
     fill(bucket, [one | {"spans": [span] * 2} for one in fish] + zsh, KNOWN)
-    return fetch(open_bucket(str(bucket)), str(bucket), KNOWN)
+    return snapshot_of(bucket, KNOWN)
 
 
 @pytest.fixture

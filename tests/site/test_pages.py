@@ -30,7 +30,7 @@ from tests.attackers import demo, linked
 from tests.losses import END as SMALL
 from tests.losses import data
 from tests.messages import mentions
-from tests.sites import fill, source, written
+from tests.sites import fill, site_of, source, written
 
 pytestmark = pytest.mark.slow
 
@@ -65,9 +65,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(bucket: Path) -> Iterator[Site]:
     known = registry.load(ROOT / "ingest" / "applications")
-    made = Site(fetch(open_bucket(str(bucket)), str(bucket), known), now=END)
-    yield made
-    made.connection.close()
+    with site_of(bucket, known, now=END) as made:
+        yield made
 
 
 def named(path: Path) -> str:
@@ -195,9 +194,8 @@ def test_our_pages_have_no_mistake(bucket: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_no_page_of_ours_fails_for_a_tool_that_declares_nothing(tmp_path: Path) -> None:
     known = {"bare": registry.parse('id = "bare"\nname = "Bare"')}
-    made = Site(fetch(open_bucket(str(tmp_path)), str(tmp_path), known), now=END)
-    shown = "".join(map(written, made.run(sources()).by_path.values()))
-    made.connection.close()
+    with site_of(tmp_path, known, now=END) as made:
+        shown = "".join(map(written, made.run(sources()).by_path.values()))
     assert made.faults == []
     for role in ("shell", "install_channel", "exception_type"):
         assert f"role = &quot;{role}&quot;" in shown
@@ -403,9 +401,8 @@ def test_a_bad_release_is_found_and_named(read: Read, said: Said) -> None:
 
 def test_an_odd_error_is_traced_to_one_engine_privately_and_not_told_publicly(bucket: Path, read: Read) -> None:
     known = registry.load(ROOT / "ingest" / "applications")
-    private = Site(fetch(open_bucket(str(bucket)), str(bucket), known), now=END, private=True)
-    rows = table(made(private, "failures"), "failures", "reasons-that-occur-more-often-in-one-environment")
-    private.connection.close()
+    with site_of(bucket, known, now=END, private=True) as private:
+        rows = table(made(private, "failures"), "failures", "reasons-that-occur-more-often-in-one-environment")
     assert (rows[0]["reason"], rows[0]["where"]) == (TRUTHS.odd_failure, TRUTHS.odd_engine)
     mine = list(filter(is_person, sessions()))
     odd = [s for s in mine if s["attributes"]["failureReason"] == TRUTHS.odd_failure]
