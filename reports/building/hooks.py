@@ -161,8 +161,9 @@ class AbaculusPlugin(BasePlugin[AbaculusConfig]):  # type: ignore[no-untyped-cal
         for name, document in documents().items():
             files.append(File.generated(config, name, content=json.dumps(document, indent=1)))
         if config.nav is not None:
-            in_nav = [file for file in files.documentation_pages() if file.inclusion == InclusionLevel.INCLUDED]
-            config.nav, said = completed(config.nav, [self.source(file, config) for file in in_nav])
+            pages = files.documentation_pages()
+            there = {file.src_uri: file for file in pages if file.inclusion == InclusionLevel.INCLUDED}
+            config.nav, said = completed(config.nav, there, lambda path: self.source(there[path], config))
             self.site.warnings += said
         return files
 

@@ -2,9 +2,8 @@
 file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
-from operator import attrgetter
 from typing import Any
 
 from reports.blocks.fault import Fault
@@ -15,17 +14,15 @@ __all__ = ["MORE", "completed"]
 MORE = "More"
 
 
-def completed(nav: Any, pages: Iterable[Source]) -> tuple[Any, list[Fault]]:
-    """The `nav` with all pages, and notes about added pages. `pages` are those that belong in a menu. A page that `nav`
-    does not name goes where its front matter says (`menu: Answers`, `menu: Docs / Write pages`), else under "More" at
-    the end.
+def completed(nav: Any, paths: Iterable[str], read: Callable[[str], Source]) -> tuple[Any, list[Fault]]:
+    """The `nav` with all pages, and notes about added pages. `paths` are those that belong in a menu. A page that `nav`
+    does not name is read, and goes where its front matter says (`menu: Answers`, `menu: Docs / Write pages`), else
+    under "More" at the end.
     """
     whole = deepcopy(nav)
     named = set(_named(nav))
     said = []
-    for page in sorted(pages, key=attrgetter("path")):
-        if page.path in named:
-            continue
+    for page in (read(path) for path in sorted(paths) if path not in named):
         given = page.front.meta.get("menu")
         titles = [one.strip() for one in given.split("/")] if isinstance(given, str) else []
         if not any(titles):

@@ -88,7 +88,7 @@ class _Rendering:
         return ""
 
     def other(self, language: str, text: str) -> None:
-        pass
+        """Stays unchanged."""
 
     def value(self, name: str, column: str) -> str:
         said = None if self.page is None else self.page.said.get((name, column))

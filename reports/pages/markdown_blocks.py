@@ -53,8 +53,8 @@ class Conversion(Protocol):
     def block(self, kind: str, name: str, text: str) -> str:
         """The HTML for a block. `kind` is "sql" or "chart", and `name` the name of a query."""
 
-    def other(self, language: str, text: str) -> None:
-        """Notes a fence that is not a block and stays unchanged."""
+    def other(self, language: str, text: str) -> str | None:
+        """Notes a fence that is not a block. None lets it stay unchanged."""
 
     def value(self, name: str, column: str) -> str:
         """The plain text for a value."""
@@ -121,8 +121,8 @@ def _block(conversion: Conversion, kind: str, *, src: str, options: dict[str, st
 
 
 def _other(conversion: Conversion, inner: Callable[..., Any], *, src: str, language: str, **more: Any) -> Any:
-    conversion.other(language or "", src)
-    return inner(src=src, language=language, **more)
+    instead = conversion.other(language or "", src)
+    return inner(src=src, language=language, **more) if instead is None else instead
 
 
 class _Begin(Preprocessor):

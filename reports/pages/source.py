@@ -147,8 +147,9 @@ class _Seen:
         self.found.append(Found(kind, name, text))
         return MARK.format(len(self.found) - 1)
 
-    def other(self, language: str, text: str) -> None:
+    def other(self, language: str, text: str) -> str:
         self.found.append(Found("", language, text))
+        return ""  # nobody reads this conversion, and highlighting takes long
 
     def value(self, name: str, column: str) -> str:
         self.values.append(Value(name, column))

@@ -19,7 +19,7 @@ CLAUSES = ("where_clause", "having", "qualify")
 def windowed(connection: duckdb.DuckDBPyConnection, sql: str, times: Collection[str]) -> bool:
     """`times` are the columns with times, in lower case, of everything that the query reads."""
     clauses = [node.get(clause) for node in walk(parse(connection, sql)) for clause in CLAUSES]
-    return any(_is_window(node, times) for clause in clauses for node in walk(clause))
+    return any(_is_window(node, times) for clause in clauses if clause for node in walk(clause))
 
 
 def _is_window(node: Mapping[str, Any], times: Collection[str]) -> bool:
