@@ -15,22 +15,17 @@ from reports.blocks.kinds import PERCENTILES, Measure
 from reports.blocks.published import UNKNOWN
 from reports.gate.cells import Axis, Cell, Counted, Cut, Key, Part, Spread
 from reports.query.quoting import literal, quote
-from reports.query.sandbox import QueryError
 
-__all__ = ["count", "key_of", "text_of"]
+__all__ = ["MOST_CELLS", "count", "text_of"]
 
 MOST_CELLS = 5_000
 
 
 def count(connection: duckdb.DuckDBPyConnection, cut: Cut) -> Counted:
-    """Counts the cells of a cut. Raises `QueryError` if there are too many cells to read."""
+    """Counts the cells of a cut: all, or the first that are more than may be shown."""
     keys = [f"k{number}" for number in range(len(cut.axes))]
     labels = {f"labels{n}": list(axis.labels) for n, axis in enumerate(cut.axes) if axis.labels is not None}
     found = connection.execute(_statement(cut, keys), labels).fetchmany(MOST_CELLS + 1)
-    if len(found) > MOST_CELLS:
-        raise QueryError(
-            f"this makes more than {MOST_CELLS:,} cells; use a coarser grain or a smaller limit", option="grain"
-        )
     cells: dict[Key, Cell] = {}
     depth = len(keys)
     for row in found:
@@ -57,17 +52,20 @@ def _parts(values: Sequence[Any], cut: Cut) -> tuple[Part, ...]:
 
 
 def _statement(cut: Cut, keys: Sequence[str]) -> str:
-    columns = [f"{key_of(axis, number)} AS k{number}" for number, axis in enumerate(cut.axes)]
-    columns += [f"{_number(measure)} AS c{number}" for number, measure in enumerate(cut.measures) if measure.column]
+    columns = [f"{_key(axis, number)} AS k{number}" for number, axis in enumerate(cut.axes)]
+    numbers = [_number(measure) if measure.column else "" for measure in cut.measures]
+    # Measures of one column share what is counted of it.
+    shared = [numbers.index(one) for one in numbers]
+    columns += [f"{numbers[number]} AS c{number}" for number in dict.fromkeys(shared) if numbers[number]]
     rows = f"SELECT {', '.join([*columns, 'user_id'])} FROM {cut.source}"
     mine, whole, tails = ["count(*) AS n"], ["sum(n)", "count(user_id)", "sum(n) FILTER (user_id IS NOT NULL)"], []
     for number, measure in enumerate(cut.measures):
-        first, then = _measured(measure, number)
+        first, then = _measured(measure, shared[number], f"t{number}")
         mine += first
         whole += then
         if measure.name in PERCENTILES:
-            tails.append(f"quantile_cont(c{number}, {PERCENTILES[measure.name]}) AS t{number}")
-    for number in range(len(cut.measures)) if cut.interval else ():
+            tails.append(f"quantile_cont(c{shared[number]}, {PERCENTILES[measure.name]}) AS t{number}")
+    for number in shared if cut.interval else ():
         c, n, s, q = (f"{letter}{number}" for letter in "cnsq")
         alone = "CASE WHEN user_id IS NULL THEN"
         mine.append(f"sum({c} * {c}) AS {q}")
@@ -76,7 +74,8 @@ def _statement(cut: Cut, keys: Sequence[str]) -> str:
             f"sum({alone} {n} ELSE {n} * {n} END)", f"sum({alone} {n} ELSE 1 END) FILTER ({n} > 0)",
         ]  # fmt: skip
     by = ", ".join(keys)
-    people = f"SELECT {', '.join([*keys, 'user_id', *mine])} FROM rows GROUP BY {', '.join([*keys, 'user_id'])}"
+    person = [*keys, "user_id"]
+    people = f"SELECT {', '.join([*person, *dict.fromkeys(mine)])} FROM rows GROUP BY {', '.join(person)}"
     joined = ""
     if tails:
         joined = f" JOIN (SELECT {', '.join([*(f'{key} AS t{key}' for key in keys), *tails])} FROM rows"
@@ -99,8 +98,8 @@ def _number(measure: Measure) -> str:
     return f"CASE WHEN isfinite({value}) THEN {value} END"
 
 
-def _measured(measure: Measure, number: int) -> tuple[list[str], list[str]]:
-    """The sums of a measure for each person, and then for each cell: the members of `Part`."""
+def _measured(measure: Measure, number: int, tail: str) -> tuple[list[str], list[str]]:
+    """The sums of a measure for each person, and then for each cell: the members of `Part`. `tail`: its percentile."""
     if not measure.column:
         return [], ["0", "0", "NULL", *["0"] * 4]
     c, n, s, a = (f"{letter}{number}" for letter in "cnsa")
@@ -108,8 +107,8 @@ def _measured(measure: Measure, number: int) -> tuple[list[str], list[str]]:
     whole = [f"count(user_id) FILTER ({n} > 0)", f"sum({n})"]
     if measure.name in PERCENTILES:
         mine += [f"min({c}) AS l{number}", f"max({c}) AS h{number}"]
-        value = f"any_value(t{number})"
-        beyond = [f"count(user_id) FILTER (l{number} <= t{number})", f"count(user_id) FILTER (h{number} >= t{number})"]
+        value = f"any_value({tail})"
+        beyond = [f"count(user_id) FILTER (l{number} <= {tail})", f"count(user_id) FILTER (h{number} >= {tail})"]
     else:
         mine.append(f"sum({c}) AS {s}")
         value = f"exp(sum({s}) / sum({n}))" if measure.name == "gmean" else f"sum({s})::DOUBLE"
@@ -121,14 +120,17 @@ def _measured(measure: Measure, number: int) -> tuple[list[str], list[str]]:
     return mine, [*whole, value, f"sum({size})", f"max({size}) FILTER (user_id IS NOT NULL)", *beyond]
 
 
-def key_of(axis: Axis, number: int) -> str:
+def _key(axis: Axis, number: int) -> str:
     """SQL of a row's place on an axis; its labels are the parameter `labels0`, `labels1` and so on."""
     name = quote(axis.column.name)
     if axis.edges is not None:
         return f"CASE WHEN {name} IS NULL OR isnan({name}::DOUBLE) THEN NULL ELSE {_bin(name, axis.edges, 0)} END"
     if axis.labels is None:
         return f"date_trunc('{axis.grain}', {name})::TIMESTAMP"
-    return f"coalesce(list_position($labels{number}::VARCHAR[], {text_of(axis.column.name)}), 0)"
+    # Null apart: DuckDB looks up each text of a dictionary once, but not the texts that `coalesce` returns.
+    null = axis.labels.index(UNKNOWN) + 1 if UNKNOWN in axis.labels else 0
+    there = f"list_position($labels{number}::VARCHAR[], {name}::VARCHAR)"
+    return f"coalesce({there}, CASE WHEN {name} IS NULL THEN {null} END, 0)"
 
 
 def _bin(name: str, edges: tuple[float, ...], first: int) -> str:

@@ -2,7 +2,7 @@
 the same rows share the results.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,8 +11,8 @@ import duckdb
 
 from reports.blocks.format import inert
 from reports.blocks.published import OTHER
-from reports.gate.cells import Axis
-from reports.gate.count import key_of, text_of
+from reports.gate.cells import Cell, Counted, Cut
+from reports.gate.count import MOST_CELLS, count, text_of
 from reports.gate.rules import Rules
 from reports.query.quoting import quote
 from reports.query.relation import Relation
@@ -64,12 +64,15 @@ class Rows:
         return self.known(("labels", name), lambda: self._labels(name))[:limit]
 
     def _labels(self, name: str) -> tuple[str, ...]:
-        step = self.rules.step
+        step, rows = self.rules.step, self.source
+        # By the column as it is, and only then as text: DuckDB groups a stored text by its number in a dictionary.
+        people = f"SELECT {quote(name)} AS value, user_id, count(*) AS n FROM {rows} GROUP BY ALL"
+        people = f"SELECT {text_of('value')} AS label, user_id, sum(n) AS n FROM ({people}) GROUP BY ALL"
         # The exact order would tell more than rounded numbers. Categories without people are last, by their runs.
         size = f"(2 * {{}} + {step}) // {2 * step} DESC"
         found = self._ask(
-            f"SELECT label FROM (SELECT {text_of(name)} AS label, count(DISTINCT user_id) AS people, count(*) AS n "
-            f"FROM {self.source} GROUP BY ALL) WHERE {self._shows('people', 'n')} ORDER BY {size.format('people')}, "
+            f"SELECT label FROM (SELECT label, count(user_id) AS people, sum(n) AS n FROM ({people}) GROUP BY ALL) "
+            f"WHERE {self._shows('people', 'n')} ORDER BY {size.format('people')}, "
             f"{size.format('CASE WHEN people = 0 THEN n ELSE 0 END')}, label LIMIT {MOST_LABELS}"
         )
         # Two categories that look the same would be drawn as one and counted as two. The same holds for a category
@@ -95,25 +98,25 @@ class Rows:
         """The rule that decides which cells are shown, as SQL."""
         return f"({people} >= {self.rules.minimum} OR ({people} = 0 AND {rows} >= {10 * self.rules.minimum}))"
 
-    def named(self, axes: Sequence[Axis]) -> tuple[float, bool]:
-        """Which part of the rows that have a name on every axis is in shown cells, and whether these are all rows."""
-        return self.known(("named", tuple(axes)), lambda: self._named(axes))
+    def counted(self, cut: Cut) -> Counted:
+        """The cells of a cut. Blocks over the same rows ask for the same ones."""
+        return self.known(cut, lambda: count(self.connection, cut))
 
-    def _named(self, axes: Sequence[Axis]) -> tuple[float, bool]:
-        keys = [f"{key_of(axis, number)} AS k{number}" for number, axis in enumerate(axes)]
-        there = [
-            f"k{number} {'<> 0' if axis.labels is not None else 'IS NOT NULL'}" for number, axis in enumerate(axes)
-        ]
-        labels = {f"labels{n}": list(axis.labels) for n, axis in enumerate(axes) if axis.labels is not None}
-        shown = self._shows("people", "n")
-        found = self._ask(
-            f"SELECT coalesce(sum(n) FILTER ({shown}), 0), sum(n) FROM (SELECT count(*) AS n, "
-            f"count(DISTINCT user_id) AS people FROM (SELECT {', '.join([*keys, 'user_id'])} FROM {self.source}) "
-            f"WHERE {' AND '.join(there)} GROUP BY {', '.join(f'k{n}' for n in range(len(axes)))})",
-            labels,
+    def named(self, cut: Cut) -> float:
+        """Which part of the rows that have a name on every axis is in shown cells."""
+        cells = self.counted(cut).cells
+        if len(cells) > MOST_CELLS:
+            return 0.0
+        nameless = [None if axis.labels is None else 0 for axis in cut.axes]
+        return self.shown(
+            cell for key, cell in cells.items() if all(a != b for a, b in zip(key, nameless, strict=True))
         )
-        part, whole = found[0]
-        return (part / whole, part == whole) if whole else (0.0, False)
+
+    def shown(self, cells: Iterable[Cell]) -> float:
+        """Which part of the rows of these cells is in shown ones."""
+        found = [(cell.rows, self.rules.shows(cell.people, cell.rows)) for cell in cells]
+        whole = sum(rows for rows, _ in found)
+        return sum(rows for rows, shown in found if shown) / whole if whole else 0.0
 
     def span(self, name: str) -> tuple[Any, Any]:
         """The first and the last time for an axis. Times of too few people do not count."""

@@ -70,9 +70,13 @@ def plan(rows: Rows, block: Block, unit: str) -> Plan:
 def _filter(rows: Rows, made: Plan, by: Axis) -> Plan:
     """The same plan with one more axis, in longer periods or fewer bins where its categories need that."""
     found = SHAPES.get(made.block.type, _usual)(rows, made.block, made.unit, (by,))
-    depth = len(found.cut.axes)
-    cut = replace(found.cut, axes=(*found.cut.axes, by), places=(*found.cut.places, depth))
-    return replace(found, cut=cut, whole=replace(found.whole, axes=(by,)))
+    return replace(found, cut=_divided(found.cut, (by,)), whole=replace(found.whole, axes=(by,)))
+
+
+def _divided(cut: Cut, more: tuple[Axis, ...]) -> Cut:
+    """A cut with more axes, which divide the wholes of its shares too."""
+    axes = (*cut.axes, *more)
+    return replace(cut, axes=axes, places=(*cut.places, *range(len(cut.axes), len(axes))))
 
 
 def _usual(rows: Rows, block: Block, unit: str, more: tuple[Axis, ...]) -> Plan:
@@ -83,15 +87,19 @@ def _usual(rows: Rows, block: Block, unit: str, more: tuple[Axis, ...]) -> Plan:
     others = [_axis(rows, block, name, kind) for name, kind in found if kind != "time"]
     if block.order == "query":
         others = _as_the_query_has_them(rows, block, others)
-    axes, current, begun = tuple(others), None, None
+    current, begun = None, None
+
+    def cut_by(*axes: Axis) -> Cut:
+        return Cut(rows.source, axes, block.y, (0,) if len(axes) > 1 else (), block.interval)
+
     if found and found[0][1] == "time":
-        time = Axis(Column(found[0][0], "time"), "time", grain="year")
-        grains = _grains(rows, time.column.name, block.grain)
-        time = _finest(rows, [replace(time, grain=grain) for grain in grains], (*others, *more))
-        axes, current = (time, *others), rows.start(time.grain or "")
-        begun = rows.begins_within(time.column.name, time.grain or "")
-    places = (0,) if len(axes) > 1 else ()
-    cut = Cut(rows.source, axes, block.y, places, block.interval)
+        name = found[0][0]
+        times = [Axis(Column(name, "time"), "time", grain=grain) for grain in _grains(rows, name, block.grain)]
+        cut = _finest(rows, [cut_by(time, *others) for time in times], more)
+        grain = cut.axes[0].grain or ""
+        current, begun = rows.start(grain), rows.begins_within(name, grain)
+    else:
+        cut = cut_by(*others)
     made = tuple(measured(measure, columns) for measure in block.y)
     return Plan(block, unit, cut, Cut(rows.source, (), (Measure("people"),)), made, current, begun)
 
@@ -114,13 +122,13 @@ def _as_the_query_has_them(rows: Rows, block: Block, axes: Sequence[Axis]) -> li
     return made
 
 
-def _finest(rows: Rows, finer: Sequence[Axis], others: tuple[Axis, ...]) -> Axis:
-    """The finest axis that shows enough of the named rows; else the one that shows most."""
+def _finest(rows: Rows, finer: Sequence[Cut], more: tuple[Axis, ...]) -> Cut:
+    """The finest cut that shows enough of the named rows, divided by `more`; else the one that shows most."""
     best, most = finer[-1], -1.0
-    for axis in finer if len(finer) > 1 else ():
-        shown, _ = rows.named([axis, *others])
+    for cut in finer if len(finer) > 1 else ():
+        shown = rows.named(_divided(cut, more))
         if shown > most:
-            best, most = axis, shown
+            best, most = cut, shown
         if shown >= ENOUGH_SHOWN:
             break
     return best
@@ -178,17 +186,19 @@ def _binned(rows: Rows, name: str, counts: Sequence[int]) -> Iterator[tuple[Axis
 def _histogram(rows: Rows, block: Block, unit: str, more: tuple[Axis, ...]) -> Plan:
     """Bins of a number, with the median and the 95th percentile of all values."""
     name, _ = find(block.x or "", rows.relation.columns, "x")
-    best, logarithmic, most = Axis(Column(name, unit_of(name, "number")), "bins", edges=(0.0,)), False, -1.0
+    axis = Axis(Column(name, unit_of(name, "number")), "bins", edges=(0.0,))
+    best, logarithmic, most = Cut(rows.source, (axis,), block.y), False, -1.0
     for axis, scale in _binned(rows, name, BINS):
-        shown, every = rows.named([axis, *more])
+        cut = replace(best, axes=(axis,))
+        shown = rows.named(_divided(cut, more))
         if shown > most:
-            best, logarithmic, most = axis, scale, shown
-        if every or (more and shown >= ENOUGH_SHOWN):
+            best, logarithmic, most = cut, scale, shown
+        if shown == 1 or (more and shown >= ENOUGH_SHOWN):
             break
     marks = (Measure("people"), Measure("p50", name), Measure("p95", name))
     columns = tuple(measured(measure, rows.relation.columns) for measure in block.y)
     whole = Cut(rows.source, (), marks)
-    return Plan(block, unit, Cut(rows.source, (best,), block.y), whole, columns, logarithmic=logarithmic)
+    return Plan(block, unit, best, whole, columns, logarithmic=logarithmic)
 
 
 def _funnel(rows: Rows, block: Block, unit: str, more: tuple[Axis, ...]) -> Plan:
@@ -222,11 +232,11 @@ def _retention(rows: Rows, block: Block, unit: str, more: tuple[Axis, ...]) -> P
         )
         source = f"(SELECT *, min(period) OVER (PARTITION BY user_id) AS cohort FROM ({seen}))"
         axes = tuple(Axis(Column(name, "time"), "time", grain=grain) for name in ("cohort", "period"))
+        cut, whole = Cut(source, axes, block.y), Cut(rows.source, (), (Measure("people"),))
         # Every person is there in their first period.
-        shown = replace(rows, source=f"(FROM {source} WHERE period = cohort)").named(axes[:1])[0]
+        shown = rows.shown(cell for (first, period), cell in rows.counted(cut).cells.items() if period == first)
         if shown > most:
             columns = (Column("people", "number"), Column("share", "share"), Column("of people", "number"))
-            cut, whole = Cut(source, axes, block.y), Cut(rows.source, (), (Measure("people"),))
             best, most = Plan(block, unit, cut, whole, columns, current), shown
         if shown >= ENOUGH_SHOWN:
             break

@@ -22,7 +22,7 @@ from reports.blocks.block import Block
 from reports.blocks.published import Column, Filter, Published
 from reports.gate.cells import Counted, Cut
 from reports.gate.columns import INTEGERS, dimension, find, finite, unit_of
-from reports.gate.count import count
+from reports.gate.count import MOST_CELLS
 from reports.gate.fit import misfits
 from reports.gate.lookup import Rows
 from reports.gate.plan import plan
@@ -119,8 +119,13 @@ def _protected(rows: Rows, cut: Cut) -> Protected:
 
 
 def _counted(rows: Rows, cut: Cut) -> Counted:
-    """Two blocks over the same rows ask for the same total once."""
-    return rows.known(cut, lambda: count(rows.connection, cut))
+    """The cells of a cut. Raises `QueryError` if there are too many."""
+    counted = rows.counted(cut)
+    if len(counted.cells) > MOST_CELLS:
+        raise QueryError(
+            f"this makes more than {MOST_CELLS:,} cells; use a coarser grain or a smaller limit", option="grain"
+        )
+    return counted
 
 
 @contextmanager
