@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ingest.function.bucket_url import open_bucket
+from ingest.function.registry import PROBE
 from reports.blocks.format import inert, plural, some
 from reports.commands.steps import in_workflow, pages_by_name, rules
 from reports.commands.terminal import anyway_option, bucket_option, fail, load_registry, progress, say
@@ -72,6 +73,8 @@ def status(bucket: str, as_json: bool) -> None:
         more = "" if public else f", {_size(waiting.bytes)}, the oldest of {waiting.oldest}"
         click.echo(f"raw    {id}: {amount(waiting.objects, 'object')}{more}")
     for id, stored in found.tables.items():
+        if id == PROBE.id and not stored.rows:
+            continue
         months = f"{stored.months[0]} to {stored.months[-1]}" if stored.months else "no month"
         more = f", {months}, {plural(stored.files, 'file')}, {_size(stored.bytes)}, version {stored.version}"
         click.echo(f"table  {id}: {amount(stored.rows, 'session')}{'' if public else more}")
@@ -159,6 +162,8 @@ def forget(bucket: str, files: tuple[Any, ...], anyway: bool, as_json: bool, use
             nothing = "nothing was stored under this id; later sessions will be dropped"
             click.echo(f"{name}: {f'deleted {parts}' if parts else nothing}")
         for application, rows in result.rows.items():
+            if application == PROBE.id and not rows:
+                continue
             click.echo(f"  {amount(rows, 'row')} of the table {application}")
         click.echo(
             f"  {amount(result.raw_sessions, 'raw session')}, {amount(result.quarantined, 'quarantined object')}"

@@ -43,7 +43,8 @@ def load_registry(*needed: str | None) -> dict[str, registry.Application]:
         fail(str(error))
     for id in sorted(filter(None, needed)):
         if id not in loaded:
-            fail(f"no application {id!r} in the registry; there are {', '.join(loaded)}")
+            known = ", ".join(loaded.keys() - {registry.PROBE.id})
+            fail(f"no application {id!r} in the registry; there are {known}")
     return loaded
 
 

@@ -127,6 +127,17 @@ def test_a_person_is_deleted_by_argument_file_or_standard_input(bucket: Path, tm
     assert json.loads(left.stdout) == [{"n": 30 - removed}]
 
 
+def test_the_table_of_probes_is_listed_if_it_has_rows(bucket: Path) -> None:
+    probe = SESSIONS[0] | {"applicationId": registry.PROBE.id, "attributes": {}, "events": [], "spans": []}
+    probe |= dict.fromkeys(("sessionStartTime", "sessionEndTime"), timestamp(NOW))
+    made = parse(json.dumps(probe).encode(), registry.load(), NOW, Settings())
+    key = f"raw/v1/{registry.PROBE.id}/{made.start[:10]}/{made.id}.json.gz"
+    open_bucket(str(bucket)).put(key, gzip.compress(made.line(timestamp(NOW))))
+    run("compact")
+    first, again, status = (run(*given).output for given in [("forget", probe["userId"])] * 2 + [("status",)])
+    assert [mentions(said, "cairn", registry.PROBE.id) for said in (first, again, status)] == [True, False, False]
+
+
 def test_a_deletion_that_leaves_something_unread_fails(bucket: Path) -> None:
     (bucket / "raw/v1/cairn/2026-01-01/cut.json.gz").write_bytes(b"\x1f\x8bcut")
     for arguments in ([], ["--json"]):
