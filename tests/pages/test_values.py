@@ -16,6 +16,7 @@ from tests.messages import guess, mentions, places
 from tests.sites import (
     EXTENSIONS,
     MONDAY,
+    NOW,
     figures,
     fill,
     project,
@@ -209,14 +210,12 @@ def test_a_sentence_whose_query_finds_no_row_is_warned_of(site: Site) -> None:
     assert "Of ksh" not in written(page)
 
 
-def test_where_nothing_is_hidden_a_sentence_without_a_row_is_a_mistake_of_its_query(snapshot: Snapshot) -> None:
+def test_where_nothing_is_hidden_a_sentence_without_a_row_blames_its_query(snapshot: Snapshot, site: Site) -> None:
     query = "```sql q\nSELECT people FROM shells WHERE shell = 'ksh'\n```\n"
     private = Site(snapshot, private=True, now=NOW)
     run(private, f"{SHELLS}{query}\n{{{{ q.people }}}}\n")
     private.connection.close()
-    site = Site(snapshot, now=NOW)
     run(site, "```sql q\nSELECT name FROM applications WHERE name = 'none'\n```\n\n{{ q.name }}\n")
-    site.connection.close()
     for warning in (*private.warnings, *site.warnings):
         assert mentions(warning.message, "WHERE") and not mentions(warning.message, "--private")
     assert [one.code for one in (*private.warnings, *site.warnings)] == ["no-row", "no-row"]
