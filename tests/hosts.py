@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from abaculus import detach
 from ingest.function.registry import Application, parse
 from tests.waiting import PATIENCE, until
 
@@ -173,6 +174,13 @@ class Home:
             except BlockingIOError:
                 return False
         return True
+
+    def is_unlocked(self) -> bool:
+        """Whether no process uploads."""
+        held = detach.lock(str(self.state))
+        if held is not None:
+            os.close(held)
+        return held is not None
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Waits for what a detached process does."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from abaculus import consent, detach, state
+from abaculus import consent, state
 from tests.hosts import HOST, Home, proxy, resets, says, stalls
 
 WORK = {
@@ -192,7 +192,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home(tmp_path_factory.mktemp("used"), MY_TOOL_TELEMETRY="1")
     home.run_and_send()
     home.until(lambda: home.log() != "")
-    home.until(lambda: free(home))
+    home.until(home.is_unlocked)
     return home.state
 
 
@@ -220,13 +220,6 @@ def test_files_that_are_not_what_they_should_be(home: Home, used: Path, what: st
     ran = home.python(work)
     first, *_, last = ran.out.splitlines()
     assert (ran.code, first, last, ran.error) == (0, "worked 1", "0", "")
-
-
-def free(home: Home) -> bool:
-    held = detach.lock(str(home.state))
-    if held is not None:
-        os.close(held)
-    return held is not None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from abaculus import backoff, consent, detach, queue, state, upload
+from abaculus import backoff, consent, queue, state, upload
 from abaculus.session import moment
 from ingest.function.bucket_url import open_bucket
 from reports.writers.compact import compact
@@ -152,17 +152,10 @@ def test_the_process_holds_nothing_of_the_tools(tmp_path: Path, between: Proxy) 
     os.kill(int(process.name), signal.SIGKILL)
     # What a killed process held is free: the next run sends.
     between.fault = lambda handler, body: False
-    home.until(lambda: detach_free(home))
+    home.until(home.is_unlocked)
     home.grow_old()
     home.run("work")
     home.until(lambda: home.log().count("  201  ") == 2)
-
-
-def detach_free(home: Home) -> bool:
-    held = detach.lock(str(home.state))
-    if held is not None:
-        os.close(held)
-    return held is not None
 
 
 def read(path: Path) -> bytes:

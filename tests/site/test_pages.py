@@ -526,12 +526,18 @@ def test_how_long_people_wait_is_counted_with_those_who_still_do(read: Read) -> 
     assert sorted(found.values(), reverse=True) == [found[week] for week in sorted(found)]
 
 
-def test_what_people_have_found_is_a_share_of_people(read: Read) -> None:
+def users_of_features() -> dict[str, set[str]]:
+    """Who has used each feature that people choose."""
     used: dict[str, set[str]] = defaultdict(set)
     for session in filter(is_person, sessions()):
         for name in ("usesCacheVolumes", "usesIncludes", "usesTabCompletion"):
             if session["attributes"][name]:
                 used[name].add(session["userId"])
+    return used
+
+
+def test_what_people_have_found_is_a_share_of_people(read: Read) -> None:
+    used = users_of_features()
     everyone = len({session["userId"] for session in filter(is_person, sessions())})
     found = {row["also"]: float(row["share(used_too)"]) for row in read("commands", "discovered")}
     assert found == {name: share(len(people), everyone) for name, people in used.items()}
@@ -556,11 +562,7 @@ def test_commands_have_the_shares_that_were_made(read: Read) -> None:
 
 
 def test_what_people_choose_together_is_counted_by_person(read: Read) -> None:
-    used: dict[str, set[str]] = defaultdict(set)
-    for session in filter(is_person, sessions()):
-        for name in ("usesCacheVolumes", "usesIncludes", "usesTabCompletion"):
-            if session["attributes"][name]:
-                used[name].add(session["userId"])
+    used = users_of_features()
     rows = read("commands", "people-who-use-a-feature-and-also-use-another")
     assert len(rows) == 6
     for row in rows:
