@@ -418,7 +418,7 @@
     const found = element("span", { role: "status" });
     input.addEventListener("input", () => {
       const wanted = input.value.trim().toLowerCase();
-      rows.forEach((row) => { row.hidden = !row.textContent.toLowerCase().includes(wanted); });
+      rows.forEach((row) => { row.hidden = !row.textContent.replaceAll("\u00a0", " ").toLowerCase().includes(wanted); });
       found.textContent = wanted ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
     });
     table.parentElement.before(element("p", { class: "ab-search" }, element("label", {}, "Search ", input), " ", found));

@@ -19,6 +19,7 @@ __all__ = [
     "plural",
     "sentence",
     "some",
+    "unbroken",
     "value",
     "words",
 ]
@@ -45,6 +46,11 @@ def brief(error: BaseException) -> str:
     """The message of an exception on one line: libraries append backtraces and colors."""
     said = re.split(r"\n\s*(?:0: |Debug source|stack backtrace)", re.sub(r"\x1b\[[0-9;]*m", "", str(error)))[0]
     return inert(" ".join(said.replace("\u21b3", " ").split()), 300) or type(error).__name__
+
+
+def unbroken(text: str) -> str:
+    """The text in which no line begins with the percent sign of a number."""
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

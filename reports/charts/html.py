@@ -24,6 +24,11 @@ def text(given: str) -> str:
     return html.escape(given)
 
 
+def cell(given: str) -> str:
+    """The text of a table's cell as HTML."""
+    return text(format.unbroken(given))
+
+
 def script_json(given: Any) -> str:
     """JSON inside a script element. Nothing in it can end the element or begin a comment."""
     packed = json.dumps(given, separators=(",", ":"), ensure_ascii=True)
@@ -315,7 +320,7 @@ def table(block: Block, published: Published) -> str:
     names = [format.sentence(format.words(column.name)) for column in published.dimensions]
     names += [_measure(block, published, number) for number in range(len(published.measures))]
     head = "".join(
-        f'<th scope="col"{_align(column)}>{text(name)}</th>'
+        f'<th scope="col"{_align(column)}>{cell(name)}</th>'
         for name, column in zip(names, published.columns, strict=True)
     )
     longest = _longest(published) if block.type == "table" else {}
@@ -368,7 +373,7 @@ def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]
             shown = format.value(column, value) if plain else format.label(value, published.grain)
             if value is not None and value in (published.unfinished, published.begun):
                 shown += " (so far)" if value == published.unfinished else " (not whole)"
-            said = text(shown)
+            said = cell(shown)
             # An hour and a month can begin at the same time, and no page is about a period.
             if linking and value is not None and not isinstance(value, datetime):
                 said = leading(column.name.lower(), str(value), said)
@@ -376,7 +381,7 @@ def _cells(row: tuple[Any, ...], published: Published, longest: dict[int, float]
         else:
             drawn = isinstance(value, int | float) and number in longest
             bar = html_kinds.bar(value / longest[number]) if drawn else ""
-            cells.append(f"<td{_align(column)}{_sort(column, value)}>{bar}{text(format.value(column, value))}</td>")
+            cells.append(f"<td{_align(column)}{_sort(column, value)}>{bar}{cell(format.value(column, value))}</td>")
     return "".join(cells)
 
 

@@ -103,9 +103,9 @@ class _Run:
                     self.page.warnings.append(
                         Fault(self.source.file, line, f"{value}: {why}", value.place + 1, "no-row")
                     )
-                # A line does not begin with a percent sign.
-                written = format.inert(said or format.NOTHING, LONGEST).replace(" %", "\N{NO-BREAK SPACE}%")
-                self.page.said[value.name, value.column] = written
+                self.page.said[value.name, value.column] = format.unbroken(
+                    format.inert(said or format.NOTHING, LONGEST)
+                )
             except QueryError as error:
                 self.fault(value.line, f"{value}: {error.message}", value.place, "value")
 
