@@ -216,12 +216,15 @@ def test_a_card_shows_its_number_with_its_unit(kind: str, value: Value, shown: s
 def test_a_percent_sign_stays_with_its_number_in_a_text_of_a_table() -> None:
     columns = (Column("part", "text"),), (Column("below 5 % since", "text"),)
     made = Published(*columns, (("top 1 % of 3 %s", "under 2.5 %"),), None)
-    text = figure("type: table\ndata: q\npeople: none", made)
+    block = "type: table\ndata: q\npeople: none"
+    text = figure(block, made)
     for whole in ("top 1\N{NO-BREAK SPACE}% of 3\N{NO-BREAK SPACE}%s", "under 2.5\N{NO-BREAK SPACE}%",
                   "Below 5\N{NO-BREAK SPACE}% since"):  # fmt: skip
         assert f">{whole}<" in text
     # A page of this value is found by the value itself.
-    assert 'data-value="top 1 % of 3 %s"' in text
+    asked: list[str] = []
+    html.linked(html.figure(parse(block), made, None, "chart-x", "", "x"), lambda _, value: asked.append(value))
+    assert asked == ["top 1 % of 3 %s"]
 
 
 def test_a_card_that_counts_people_does_not_say_so_twice() -> None:
