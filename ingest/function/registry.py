@@ -207,18 +207,18 @@ class _Reader:
         self.faults: list[str] = []
 
     def fault(self, key: str, what: str) -> None:
-        self.faults.append(f"{self.where}: {key}: {what}" if key else f"{self.where}: {what}")
+        self.faults.append(f"{self.where}: {key.removeprefix('.')}: {what}")
 
     def take(self, table: dict[str, Any], at: str, key: str, kind: type, default: Any) -> Any:
         value = table.pop(key, default)
         if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            self.fault(_join(at, key), f"must be {WRITTEN[kind]}, got {value!r}")
+            self.fault(f"{at}.{key}", f"must be {WRITTEN[kind]}, got {value!r}")
             return default
         return value
 
     def rest(self, table: dict[str, Any], at: str, known: str) -> None:
         for key in table:
-            self.fault(_join(at, key), f"unknown key; known here: {known}")
+            self.fault(f"{at}.{key}", f"unknown key; known here: {known}")
 
     def application(self, document: dict[str, Any]) -> Application:
         id = self.take(document, "", "id", str, "")
@@ -396,7 +396,3 @@ class _Reader:
                 f"{at}.why", "write in a sentence which question this answers; users read it before they say yes"
             )
         return why
-
-
-def _join(at: str, key: str) -> str:
-    return f"{at}.{key}" if at else key
