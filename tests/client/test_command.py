@@ -184,6 +184,15 @@ def test_without_a_home_it_says_so(tmp_path: Path) -> None:
     assert mentions(ran.error, "off", "HOME")
 
 
+def test_without_a_home_the_files_of_a_project_are_not_counted(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for name in ("queue", "aside"):
+        (home.project / name).mkdir()
+        (home.project / name / "0-10-2ad4b0a0-4f5c-4b7a-9d7e-0d8f6c1f3b11.json").touch()
+    told = json.loads(say(home, "status", "--json", HOME="nowhere", XDG_STATE_HOME=""))
+    assert (told["waiting"]["sessions"], told["refused"], told["directory"]) == (0, 0, None)
+
+
 def test_help_names_every_action_and_each_is_there(tmp_path: Path) -> None:
     assert TEXTS.keys() == ACTIONS.keys()
     out = say(Home(tmp_path), "--help")

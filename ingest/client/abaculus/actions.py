@@ -66,15 +66,14 @@ def status_as_json(tool: Tool) -> int:
     import json
 
     rule, allowed = consent.decide(consent.Circumstances(tool))
-    waiting = queue.names(tool.directory or "")
-    refused = _listed(os.path.join(tool.directory, "aside")) if tool.directory else []
+    waiting = queue.names(tool.directory) if tool.directory else []
     told = {
         "on": allowed,
         "rule": rule,
         "because": why(tool)[1],
         "endpoint": tool.endpoint,
         "waiting": {"sessions": len(waiting), "bytes": sum(map(queue.size, waiting))},
-        "refused": len([name for name in refused if name.endswith(".json")]),
+        "refused": _refused(tool.directory) if tool.directory else 0,
         "collected": tool.link,
         "directory": tool.directory,
     }
@@ -85,12 +84,11 @@ def status_as_json(tool: Tool) -> int:
 def _status(tool: Tool, directory: str) -> int:
     allowed, reason = why(tool)
     waiting = queue.names(directory)
-    refused = [name for name in _listed(os.path.join(directory, "aside")) if name.endswith(".json")]
     say(f"telemetry: {'on' if allowed else 'off'}, because {reason}\n")
     say(f"sent to:   {tool.endpoint or 'nowhere: the address must begin with https://'}\n")
     say(f"waiting:   {_sessions(len(waiting))}, {sum(map(queue.size, waiting)):,} bytes\n")
-    if refused:
-        say(f"refused:   {_sessions(len(refused))}, in {os.path.join(directory, 'aside')}\n")
+    if refused := _refused(directory):
+        say(f"refused:   {_sessions(refused)}, in {os.path.join(directory, 'aside')}\n")
     if tool.link:
         say(f"collected: {tool.link}\n")
     say(f"files:     {directory}\n")
@@ -206,11 +204,12 @@ def _sessions(number: int) -> str:
     return f"{number:,} session{'' if number == 1 else 's'}"
 
 
-def _listed(directory: str) -> list[str]:
+def _refused(directory: str) -> int:
+    """How many sessions the server has refused."""
     try:
-        return os.listdir(directory)
+        return sum(name.endswith(".json") for name in os.listdir(os.path.join(directory, "aside")))
     except OSError:
-        return []
+        return 0
 
 
 def _bytes(path: str) -> bytes:
