@@ -11,7 +11,7 @@ the `Published` that this returns. Each step is a function of the one before, an
 CI runs have no `user_id`: they count as runs, never as people.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -66,7 +66,7 @@ def publish(
     whose = next(kind for name, kind in columns.items() if name.lower() == "user_id")
     if block.data.lower() not in VIEWS and whose != relation.user_id:
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the unchanged column of a view')
-    with nullcontext(source) if source else _read_once(connection, block, relation) as read:
+    with nullcontext(source) if source else _read_once(connection, block, columns) as read:
         rows = Rows(connection, read, relation, rules, now)
         made = _shown(rows, block, unit)
         if block.trend and not made.empty:
@@ -129,16 +129,10 @@ def _counted(rows: Rows, cut: Cut) -> Counted:
 
 
 @contextmanager
-def _read_once(connection: duckdb.DuckDBPyConnection, block: Block, relation: Relation) -> Iterator[str]:
+def _read_once(connection: duckdb.DuckDBPyConnection, block: Block, columns: Iterable[str]) -> Iterator[str]:
     """The columns of a block as a table while it is counted. A view would read the files in every pass."""
-    sql = "SELECT count(*) FROM duckdb_views() WHERE view_name = $1"
-    if "is a view" not in relation.known:
-        relation.known["is a view"] = connection.execute(sql, [block.data.lower()]).fetchall() != [(0,)]
-    if not relation.known["is a view"]:
-        yield quote(block.data)
-        return
     wanted = columns_of(block)
-    selected = ", ".join(quote(name) for name in relation.columns if name.lower() in wanted)
+    selected = ", ".join(quote(name) for name in columns if name.lower() in wanted)
     # No query can have this name.
     connection.execute(f'CREATE TEMP TABLE "its rows" AS SELECT {selected} FROM {quote(block.data)}')
     try:

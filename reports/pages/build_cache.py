@@ -62,7 +62,7 @@ class Shared:
                 rules=self.rules,
                 now=self.now,
                 relation=relation,
-                source=queries.views.rows(data, columns_of(block)),
+                source=queries.rows(data, columns_of(block)),
             )
         return found
 

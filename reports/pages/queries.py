@@ -1,6 +1,7 @@
 """The tables that blocks of one page can read: views, named queries, and published tables of named charts."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
@@ -24,10 +25,11 @@ SQL = {"text": "VARCHAR", "boolean": "BOOLEAN", "time": "TIMESTAMP", "share": "D
 
 @dataclass(frozen=True)
 class _Query:
-    """A named query. `unit` says what its rows are, "" if they are not people's."""
+    """A named query. `unit` says what its rows are, "" if they are not people's, and `kept` whether it is a table."""
 
     sql: str
     unit: str
+    kept: bool
 
 
 class Queries:
@@ -66,15 +68,22 @@ class Queries:
         sql = content.rstrip().rstrip(";")
         try:
             unit = check(self.cursor, sql, self.relations)
-            self.cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
-            columns = self.columns[name] = describe(self.cursor, quote(name))
-            if len(columns) <= NARROW:
-                self.cursor.execute(f"DROP VIEW {quote(name)}")
+            # Of the views themselves: a hint about a misspelt column needs all columns.
+            kept = len(describe(self.cursor, sql)) <= NARROW
+            if kept:
                 with self.views.loaded_for(sql):
                     self.cursor.execute(f"CREATE TEMP TABLE {quote(name)} AS {sql}")
+            else:
+                self.cursor.execute(f"CREATE TEMP VIEW {quote(name)} AS {sql}")
+            self.columns[name] = describe(self.cursor, quote(name))
         except duckdb.Error as error:
             raise explain(error, sql, values=False) from None
-        self.named[name] = _Query(sql, unit)
+        self.named[name] = _Query(sql, unit, kept)
+
+    def rows(self, data: str, columns: Collection[str]) -> str | None:
+        """SQL for the rows of a view or query that is fast to read repeatedly, if there is any."""
+        query = self.named.get(data)
+        return self.views.rows(data, columns) if query is None else quote(data) if query.kept else None
 
     def orders(self, name: str) -> bool:
         """Whether a name is a query with an ORDER BY."""
