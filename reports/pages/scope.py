@@ -10,7 +10,7 @@ from reports.pages.queries import Queries
 from reports.query.quoting import quote
 from reports.query.sandbox import parse, walk
 
-__all__ = ["Scope", "look"]
+__all__ = ["OF_RELEASES", "Scope", "look"]
 
 # Functions and views that need the dates of releases.
 OF_RELEASES = {"is_latest", "days_since_release", "releases"}

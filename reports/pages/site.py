@@ -5,10 +5,11 @@ MkDocs: sources go in, figures and files come out. reports/pages/page_run.py run
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import duckdb
 
-from ingest.function.roles import ROLES
+from ingest.function.roles import EVENT_ATTRIBUTE_ROLES, EVENT_ROLES, ROLES
 from reports.blocks.block import parse as parse_block
 from reports.blocks.fault import Fault
 from reports.blocks.names import near, words
@@ -20,6 +21,7 @@ from reports.pages.page_result import Page, Series
 from reports.pages.page_run import run
 from reports.pages.page_views import Row
 from reports.pages.queries import Queries
+from reports.pages.scope import OF_RELEASES
 from reports.pages.source import Source
 from reports.query.column_cache import Loaded
 from reports.query.quoting import quote
@@ -151,16 +153,36 @@ class Site:
         return found
 
     def _empty(self, all_series: Iterable[Series]) -> Iterator[Fault]:
-        """Blocks that say "too few people" although enough people use the tool."""
+        """Blocks that say "too few people" although enough people use the tool, and somebody sent what they read."""
         with self.connection.cursor() as cursor:
             enough = not self.shared.publish(Queries(cursor, loaded=self.loaded), EVERYBODY).empty
+        counted = cache(self._one)
         for one in all_series if enough else ():
-            if one.published.empty == "too few people":
+            if one.published.empty == "too few people" and all(map(counted, self._sources(one))):
                 message = (
                     f'nothing of "{one.title}" can be published yet: no group has {one.published.minimum_users} '
                     "people; use coarser groups, or wait for more people"
                 )
                 yield Fault(one.file, one.line, message, code="shows-nothing")
+
+    def _sources(self, series: Series) -> Iterator[str]:
+        """Counts of what a block reads: rows of its views, and values of its roles. A new tool has not sent all of it,
+        as `abaculus status` says too.
+        """
+        read = _tables(self.connection, series)
+        named = set().union(*(words(sql) for _, sql in series.queries))
+        releases = {"releases"} if named & OF_RELEASES else set()
+        for view in sorted((read | releases) & VIEWS.keys()):
+            yield f"SELECT count(*) FROM (SELECT 1 FROM {view} LIMIT 1)"
+        block = series.block
+        steps = [column for _, column in block.steps]
+        for role in (block.x, block.color, *block.more, *steps, *(measure.column for measure in block.y)):
+            if role in ROLES:
+                yield f"SELECT count({role}) FROM sessions"
+            elif role in EVENT_ATTRIBUTE_ROLES:
+                yield f"SELECT count({role}) FROM events"
+        for role in sorted(named & EVENT_ROLES.keys()) if "events" in read else ():
+            yield f"SELECT count(*) FROM events WHERE role = '{role}'"
 
     def _application(self, source: Source) -> tuple[str | None, list[Fault]]:
         """The application to which the front matter limits a page, or what is wrong with it."""

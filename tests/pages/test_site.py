@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.function import registry
+from ingest.function.session_format import timestamp
 from reports.pages.site import Page, Site
 from reports.query.snapshot import Snapshot
 from reports.query.views import VIEWS
+from tests import buckets
 from tests.messages import guess, mentions, numbers, places
-from tests.sites import MONDAY, NOW, figures, fill, runs, site_of, snapshot_of, source, written
+from tests.sites import APPLICATION, MONDAY, NOW, figures, fill, runs, site_of, snapshot_of, source, written
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +352,57 @@ def test_a_role_that_no_attribute_has_shows_the_lines_that_would_fill_the_chart(
     assert len(page.series) == 2
     toml = html.unescape(re.findall(r"<code>(.*?)</code>", terminal, re.DOTALL)[0])
     registry.parse(f'id = "x"\nname = "X"\n{toml}')
+
+
+RAISED = """
+[attributes.terminal]
+type = "string"
+values = ["kitty"]
+role = "terminal"
+why = "Which terminals to support"
+
+[events.Raised]
+why = "What fails?"
+
+[events.Raised.attributes.kind]
+type = "string"
+publish = true
+role = "exception_type"
+why = "What fails?"
+"""
+
+
+def few(title: str, sql: str, x: str) -> str:
+    """A block of what fewer than ten people sent."""
+    chart = f"```yaml chart\ntype: bar\ndata: {title}\nx: {x}\ny: people\ntitle: {title}\n```\n"
+    return f"```sql {title}\n{sql}\n```\n{chart}"
+
+
+@pytest.mark.parametrize("sent", ["", "exceptions", "terminals", "saves"])
+def test_a_block_that_shows_nothing_is_a_warning_once_somebody_sent_what_it_reads(tmp_path: Path, sent: str) -> None:
+    time = timestamp(MONDAY - timedelta(days=3))
+    # With the first event, the view of events is not empty.
+    events = {"Opened": {}, "Raised": {"kind": "ValueError"}} if sent == "exceptions" else {"Opened": {}}
+    one = {
+        "user": 50,
+        "attributes": {"terminal": "kitty"} if sent == "terminals" else {},
+        "events": [{"type": type, "time": time, "attributes": given} for type, given in events.items()],
+        "spans": [{"type": "Save", "startTime": time, "endTime": time}] if sent == "saves" else [],
+    }
+    known = buckets.registry(APPLICATION + RAISED)
+    sessions = [*runs(1, 30, osName="Linux", exitCode=0), *runs(31, 32, osName="Linux", exitCode=2)]
+    fill(tmp_path, [*sessions, one | {"start": MONDAY}], known)
+    text = (
+        few("failures", "SELECT user_id, os FROM sessions WHERE exit_code = 2", "os")
+        + few("exceptions", "FROM events WHERE exception_type IS NOT NULL", "exception_type")
+        + few("terminals", "FROM sessions WHERE terminal IS NOT NULL", "terminal")
+        + few("saves", "FROM spans", "type")
+    )
+    with site_of(tmp_path, known) as site:
+        site.run({"a.md": source(text)})
+        assert site.faults == []
+        said = [re.findall('"(.*?)"', one.message)[0] for one in site.warnings if one.code == "shows-nothing"]
+        assert said == ["failures", *([sent] if sent else [])]
 
 
 def test_a_funnel_that_nobody_goes_on_with_is_drawn_in_the_private_view(snapshot: Snapshot) -> None:
