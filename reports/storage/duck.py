@@ -38,6 +38,8 @@ def attach(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     path = Path(f"{spill}-{secrets.token_hex(8)}.db")
     quoted = str(path).replace("'", "''")
     connection.execute(f"ATTACH '{quoted}' AS {name} (RECOVERY_MODE no_wal_writes)")
+    # Otherwise it would be compressed and written once more when the connection ends, for nobody.
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
     try:
         # An open file stays readable, and a killed process leaves no file behind.
         path.unlink()
