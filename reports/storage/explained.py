@@ -31,7 +31,7 @@ CAUSES = {
     r"LocalFileSystem.*Permission denied":
         "you may not read or write there: change the owner or the rights of the bucket's directory",
     r"403 Forbidden|AccessDenied|lacked the necessary privileges|PermissionDenied":
-        "the credentials do not have the right to do this: `abaculus doctor` says which right is missing",
+        "the credentials do not have the right to do this, or there is no such bucket: `abaculus doctor` says which",
     r"NoSuchBucket|ContainerNotFound|specified bucket does not exist":
         "there is no such bucket: compare --bucket or ABACULUS_BUCKET with your cloud's console",
     r"incorrectly configured region|PermanentRedirect|AuthorizationHeaderMalformed":

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -108,6 +108,18 @@ def test_what_a_store_answers_is_said_with_what_to_do(
         cloud.setenv("AWS_ENDPOINT_URL", url)
         said = run("compact")
     assert said.exit_code == 1 and named in said.stderr
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_bucket_that_does_not_exist_is_not_a_missing_right(
+    cloud: pytest.MonkeyPatch, s3: Mapping[str, str], command: list[str]
+) -> None:
+    for name, value in s3.items():
+        cloud.setenv(name, value)
+    cloud.setenv("ABACULUS_BUCKET", "s3://nowhere/x")
+    said = run(*command)
+    assert said.exit_code == 1 and mentions(said.stderr, "ABACULUS_BUCKET")
 
 
 @pytest.mark.slow  # obstore tries for some seconds
