@@ -88,7 +88,7 @@ class Kind:
 class Application:
     """Everything that one application may send. `sample` marks an application whose sessions are generated.
 
-    `repository` is the address of the repository that releases it.
+    `repository` is the address of the repository that releases it, and `text` its registry file.
     """
 
     id: str
@@ -101,6 +101,7 @@ class Application:
     attributes: Mapping[str, Field] = field(default_factory=dict)
     events: Mapping[str, Kind] = field(default_factory=dict)
     spans: Mapping[str, Kind] = field(default_factory=dict)
+    text: str = field(default="", repr=False, compare=False)
 
     def with_role(self, role: str) -> list[Field]:
         """The attributes that have or had this role: the current one first, then former ones in the order of the
@@ -196,7 +197,7 @@ def parse(text: str, where: str = "registry") -> Application:
     application = reader.application(document)
     if reader.faults:
         raise RegistryError(reader.faults)
-    return application
+    return replace(application, text=text)
 
 
 class _Reader:

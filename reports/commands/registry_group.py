@@ -32,7 +32,7 @@ def registry_group() -> None:
 
 @registry_group.command()
 @click.option("--against", metavar="BUCKET|GIT-REF",
-              help="Say what changes for the tables of a bucket (URL or directory), or since a commit.")  # fmt: skip
+              help="Say what changes since the last compaction of a bucket, or since a commit.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
 def check(against: str | None, as_json: bool) -> None:
     """List every fault of every registry file; with --against, the effects of a change on sessions, clients and pages.

@@ -10,7 +10,7 @@ import pyarrow as pa
 from obstore.store import ObjectStore
 
 from ingest.function.registry import PROBE, Application, Field, Kind, RegistryError, parse
-from reports.storage import table
+from reports.storage import table, used_registry
 
 __all__ = ["WORDS", "AgainstError", "Change", "at_commit", "between", "with_tables"]
 
@@ -167,20 +167,29 @@ def _types(there: pa.Schema, application: Application) -> Iterator[Change]:
 
 
 def with_tables(store: ObjectStore, bucket: str, registry: Mapping[str, Application]) -> list[Change]:
-    """What the registry changes for the tables of a bucket."""
+    """What the registry changes since the last compaction of a bucket, and what its tables would refuse."""
     found: list[Change] = []
     for id, one in registry.items():
         if id == PROBE.id:
             continue
         handle = table.load(bucket, id)
-        found += [_change(one, "", "new")] if handle is None else of_table(pa.schema(handle.schema().to_arrow()), one)
+        if handle is None:
+            found.append(_change(one, "", "new"))
+            continue
+        there = of_table(pa.schema(handle.schema().to_arrow()), one)
+        if (used := used_registry.kept(store, id)) is not None:
+            changes = [*_between(used, one)]
+            # A table also has columns that its last registry does not declare.
+            said = {change.path for change in changes if change.refused}
+            there = [*changes, *(change for change in there if change.refused and change.path not in said)]
+        found += there
     prefixes = store.list_with_delimiter("tables/")["common_prefixes"]
     ids = [prefix.rstrip("/").rpartition("/")[2] for prefix in prefixes]
     return found + [_change(Application(id, id), "", "no file") for id in sorted(ids) if id not in registry]
 
 
 def of_table(there: pa.Schema, application: Application) -> list[Change]:
-    """What the registry changes for a table with these columns."""
+    """What the registry changes for a table with these columns, if nothing else is known."""
     old, new = set(_paths(there)), set(_paths(table.schema(application)))
     folded = {path.lower() for path in old}, {path.lower() for path in new}
     fields = [(_column(path), one) for path, one in application.declared.items() if isinstance(one, Field)]

@@ -17,7 +17,7 @@ from obstore.store import ObjectStore
 
 from ingest.function.registry import Application
 from reports.blocks.format import brief, plural
-from reports.storage import damage, ledger, lines, raw, table, waiting
+from reports.storage import damage, ledger, lines, raw, table, used_registry, waiting
 from reports.storage.duck import open_duckdb
 from reports.storage.explained import OUTER, explained
 from reports.storage.ledger import Counts, Entry
@@ -84,6 +84,9 @@ def compact(
                 found = known or scan(store, bucket, id)
                 _application(store, bucket, registry[id], entry.run, counts, since, progress, found)
         sound = {id: application for id, application in registry.items() if id not in faults}
+        for application in sound.values():
+            if application.text:  # that of probes has no file
+                used_registry.keep(store, application)
         _upkeep(store, bucket, sound, before, entry, faults, anyway)
         if said := [text for texts in faults.values() for text in texts]:
             raise Unfinished(said, entry)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,12 +150,39 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
     ids=["nothing", "widened", "narrowed", "another type", "removed", "renamed", "renamed in a span", "names"],
 )
-def test_a_table_is_compared_by_its_columns(bucket: str, text: str, expected: list[tuple[str, str]]) -> None:
+def test_a_table_of_an_earlier_version_is_compared_by_its_columns(
+    tmp_path: Path, bucket: str, text: str, expected: list[tuple[str, str]]
+) -> None:
+    shutil.copytree(bucket, tmp_path / "bucket")
+    bucket = str(tmp_path / "bucket")
     store = open_bucket(bucket)
+    store.delete(["registry/notes.toml", "registry/other.toml"])
     found = with_tables(store, bucket, registry(text, OTHER))
     assert [(one.path, one.kind) for one in found] == expected
     gone = with_tables(store, bucket, registry(text))
     assert [(one.application, one.kind) for one in gone if one.application == "other"] == [("other", "no file")]
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"no file"}))
+def test_a_bucket_names_the_same_changes_as_a_commit(bucket: str, name: str) -> None:
+    after = registry(CHANGES[name][0], OTHER)
+    assert with_tables(open_bucket(bucket), bucket, after) == between(registry(NOTES, OTHER), after)
+
+
+def test_a_name_that_was_given_up_earlier_cannot_come_back_with_another_type(tmp_path: Path) -> None:
+    path = str(tmp_path / "bucket")
+    store = open_bucket(path)
+    keep(store, session(1))
+    for text in (NOTES, swap(MEMORY, "")):
+        compact(store, path, registry(text))
+    found = with_tables(store, path, registry(swap('type = "number"', 'type = "string"')))
+    assert [(one.path, one.kind) for one in found] == [
+        ("attributes.memory", "new"),
+        ("attributes.memory", "another type"),
+    ]
+    # A damaged file of the registry is none.
+    store.put("registry/notes.toml", b"id = ")
+    assert with_tables(store, path, registry(NOTES)) == []
 
 
 def test_what_it_calls_refused_compaction_refuses_and_doctor_names(tmp_path: Path) -> None:
