@@ -67,7 +67,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory, known: dict[str, Applicatio
 
 PAGES = [path for path in sorted((ROOT / "site").rglob("*.md")) if "\nfor: " not in path.read_text(encoding="utf-8")]
 # These take nine tenths of the time of all: their queries go through all spans, some several times.
-SLOW = ("commands", "did-it-help", "speed", "sql")
+SLOW = ("commands", "did-it-help", "failures", "speed", "sql")
 COMPARED = [path for path in PAGES if ALL or path.stem not in SLOW] + [ROOT / "tests" / "spark.md"]
 
 
@@ -131,7 +131,7 @@ def test_every_page_publishes_the_same_numbers_on_both_engines(
     if "apache" in request.node.name and not ALL:
         pages = COMPARED[-1:]  # the others take it five minutes
     here, there = (published(bucket, known, engine, pages) for engine in ENGINES)
-    assert here.keys() == there.keys() and len(here) > (70 if len(pages) > 1 else 7)
+    assert here.keys() == there.keys() and len(here) > (60 if len(pages) > 1 else 7)
     for place, one in here.items():
         other = there[place]
         assert (one.columns, one.people, one.empty) == (other.columns, other.people, other.empty), place
