@@ -49,7 +49,7 @@ def test_each_import_rule_turns_red_when_it_is_broken(tmp_path: Path) -> None:
 
 
 def test_help_loads_no_database_and_no_site_generator() -> None:
-    heavy = {"deltalake", "duckdb", "material", "mkdocs", "pyarrow"}
+    heavy = {"deltalake", "duckdb", "material", "mkdocs", "plotly", "pyarrow"}
     code = (
         "import sys\nfrom reports.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"

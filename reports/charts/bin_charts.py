@@ -5,16 +5,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import plotly.graph_objects as go
+
 from reports.blocks import format
 from reports.blocks.block import Block
 from reports.blocks.published import OTHER, UNKNOWN, Column, Published, Value
 from reports.charts import axes
 from reports.charts.colors import PALETTE
 
-__all__ = ["BAR_HEIGHT", "Plot", "heatmap", "histogram"]
-
-# A figure as Plotly's JSON: the traces in `data`, and a `layout`.
-Plot = dict[str, Any]
+__all__ = ["BAR_HEIGHT", "heatmap", "histogram"]
 
 # From small to large, on a light and a dark page. Both ends differ from the page and from each other.
 SCALE = ((0.0, "#DCE9F5"), (0.25, "#9CC4E4"), (0.5, "#4E97CC"), (0.75, "#1C68A8"), (1.0, "#08366B"))
@@ -39,7 +38,7 @@ def _said(published: Published, one: Value, values: dict[tuple[Value, ...], Valu
     return axes.escaped(format.value(published.measures[0], values[one, group]))
 
 
-def histogram(block: Block, published: Published) -> Plot:
+def histogram(block: Block, published: Published) -> go.Figure:
     """A histogram. Bins have equal width on the drawn scale, and the outermost bins are open."""
     inner = [row for row in published.rows if row[0] is not None and row[1] is not None]
     known = sorted({float(str(end)) for row in published.rows for end in row[:2] if end is not None})
@@ -62,38 +61,39 @@ def histogram(block: Block, published: Published) -> Plot:
         f"{axes.escaped(format.between(column, *ends))}: {axes.escaped(format.value(published.measures[0], value))}"
         for _, _, _, ends, value in bars
     ]
-    trace = {
-        "type": "bar",
-        "x": [(left + right) / 2 for left, right, *_ in bars],
-        "y": [axes.scaled(value, axes.scale(published.measures[0], published)[0]) for *_, value in bars],
-        "width": [(right - left) * 0.96 for left, right, *_ in bars],
-        "marker": {"color": PALETTE[0], "opacity": [0.5 if opened else 1 for _, _, opened, *_ in bars]},
-        "customdata": texts,
-        "hovertemplate": "%{customdata}<extra></extra>",
-    }
+    made = go.Figure(
+        go.Bar(
+            x=[(left + right) / 2 for left, right, *_ in bars],
+            y=[axes.scaled(value, axes.scale(published.measures[0], published)[0]) for *_, value in bars],
+            width=[(right - left) * 0.96 for left, right, *_ in bars],
+            marker={"color": PALETTE[0], "opacity": [0.5 if opened else 1 for _, _, opened, *_ in bars]},
+            customdata=texts,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
     ticks = _bin_ticks(known, place, published)
-    layout = axes.layout(published, block, "yaxis", hovermode="closest", bargap=0, showlegend=False)
+    made.layout = axes.layout(published, block, "yaxis", hovermode="closest", bargap=0, showlegend=False)
     words = axes.escaped(format.sentence(format.words(block.x or "")))
     open_ends = " (open at the ends)" if any(opened for _, _, opened, *_ in bars) else ""
-    layout["xaxis"] = {
+    made.layout.xaxis = {
         "automargin": True, "tickangle": 0, "zeroline": False,
         "tickvals": [at for at, _ in ticks], "ticktext": [text for _, text in ticks],
         "title": {"text": words + (", logarithmic" if published.logarithmic else "") + open_ends}, "showgrid": False,
         "range": [min(left for left, *_ in bars) - 0.3, max(right for _, right, *_ in bars) + 0.3],
     }  # fmt: skip
-    shapes, notes = [], []
     for name, value in published.marks:
         if value is not None and known[0] <= float(str(value)) <= known[-1]:
             label = f"{'median' if name == 'p50' else name} {axes.escaped(format.value(column, value))}"
-            at = {"x0": place(value), "x1": place(value), "y0": 0, "y1": 1, "yref": "paper"}
-            shapes.append({"type": "line", **at, "line": {"dash": "dot"}})
-            notes.append({
-                "x": place(value), "y": 1, "yref": "paper", "yanchor": "bottom", "text": label, "showarrow": False,
-                "xanchor": "center", "yshift": 0 if name == "p50" else 14,
-            })  # fmt: skip
+            made.add_shape(
+                type="line", x0=place(value), x1=place(value), y0=0, y1=1, yref="paper", line={"dash": "dot"}
+            )
+            made.add_annotation(
+                x=place(value), y=1, yref="paper", yanchor="bottom", text=label, showarrow=False,
+                xanchor="center", yshift=0 if name == "p50" else 14,
+            )  # fmt: skip
     if published.marks:
-        layout["margin"]["t"] = 42
-    return {"data": [trace], "layout": layout | ({"shapes": shapes, "annotations": notes} if notes else {})}
+        made.layout.margin.t = 42
+    return made
 
 
 def _place(value: Value, otherwise: float, published: Published) -> float:
@@ -122,7 +122,7 @@ def _bin_ticks(known: list[float], place: Callable[[Value], float], published: P
     ]
 
 
-def heatmap(block: Block, published: Published) -> Plot:
+def heatmap(block: Block, published: Published) -> go.Figure:
     """A measure by two columns. Larger values differ more from the colour of the page, and hidden cells have none."""
     timed = published.dimensions[0].kind == "time"
     across = axes.periods(published) if timed else [*published.across] or _order(published)
@@ -143,23 +143,24 @@ def heatmap(block: Block, published: Published) -> Plot:
     scale = [list(one) for one in light]
     hidden = [[None if value is not None else 0 for value in row] for row in cells]
     grid: dict[str, Any] = {
-        "type": "heatmap", "x": list(range(len(across))), "y": list(range(len(down))), "customdata": texts,
+        "x": list(range(len(across))), "y": list(range(len(down))), "customdata": texts,
         "hovertemplate": "%{customdata}<extra></extra>", "xgap": 2, "ygap": 2, "hoverongaps": False,
     }  # fmt: skip
-    title = axes.escaped(format.axis(block.y[0], published.unit)) + unit
-    bar = {"thickness": 12, "outlinewidth": 0, "len": 1, "title": {"side": "right", "text": title}}
-    traces = [{
-        "z": [[axes.scaled(value, divisor) for value in row] for row in cells],
-        "colorscale": scale,
-        **grid,
-        **_colored(block, published, divisor),
-        "colorbar": bar | axes.ticks(column),
-    }]  # fmt: skip
+    made = go.Figure(
+        go.Heatmap(
+            z=[[axes.scaled(value, divisor) for value in row] for row in cells],
+            colorscale=scale,
+            **grid,
+            **_colored(block, published, divisor),
+            colorbar={"thickness": 12, "outlinewidth": 0, "len": 1, "title": {"side": "right", "text":
+                      axes.escaped(format.axis(block.y[0], published.unit)) + unit}, **axes.ticks(column)},
+        )
+    )  # fmt: skip
     if any(0 in row for row in hidden):
         # A hidden or empty cell is a cell too. The script gives it a colour of the page.
-        traces.append({"z": hidden, "name": NOT_SHOWN, "showscale": False, **grid})
+        made.add_trace(go.Heatmap(z=hidden, name=NOT_SHOWN, showscale=False, **grid))
     every = max(1, math.ceil(len(across) / 12))
-    layout: dict[str, Any] = {
+    made.layout = {
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
         "height": 110 + BAR_HEIGHT * len(down),
         "hovermode": "closest",
@@ -177,14 +178,15 @@ def heatmap(block: Block, published: Published) -> Plot:
     }  # fmt: skip
     if published.dimensions[0].kind != "text" or all(BIN.match(str(one)) for one in across):
         # A few names are enough for something in order.
-        layout["xaxis"]["tickangle"] = 0
+        made.layout.xaxis.tickangle = 0
     if len(across) * len(down) <= MOST_WRITTEN and len(across) <= 12:
         # If there is room, each cell shows its number. The script removes the numbers on narrow screens.
-        said = [[[_short(column, value) for value in row] for row in cells]]
-        said.append([[format.NOTHING if value == 0 else "" for value in row] for row in hidden])
-        for trace, text in zip(traces, said, strict=False):
-            trace |= {"text": text, "texttemplate": "%{text}"}
-    return {"data": traces, "layout": layout}
+        made.data[0].text = [[_short(column, value) for value in row] for row in cells]
+        made.data[0].texttemplate = "%{text}"
+        for trace in made.data[1:]:
+            trace.text = [[format.NOTHING if value == 0 else "" for value in row] for row in hidden]
+            trace.texttemplate = "%{text}"
+    return made
 
 
 def _colored(block: Block, published: Published, divisor: float) -> dict[str, float]:
