@@ -47,7 +47,8 @@ _KEY = (
 _RELEASES = (
     'FROM (SELECT application AS "its application", version AS "its version", released AS "its time" FROM releases)'
 )
-# Created with the views: when the newest session arrived. It is the server's clock, which no client can change.
+# Stands for the time when the newest session arrived. It is the server's clock, which no client can change. `last_days`
+# has it as a constant, because DuckDB joins what a subquery returns to every row.
 INGESTED = '"its ingestion"'
 # A pre-release, which people choose themselves, does not make the version before it old.
 _PRE = """regexp_matches("its version", '^[^+]*-')"""
@@ -68,7 +69,7 @@ DEFINITIONS = {
         f"""(epoch(t) - epoch((SELECT min("its time") {_RELEASES}
         WHERE "its application" = a AND version_key("its version") = version_key(v)))) / 86400""",
     ),
-    "last_days": ("t, n", f"t > (SELECT newest FROM {INGESTED}) - to_days(n)"),
+    "last_days": ("t, n", f"t > {INGESTED} - to_days(n)"),
     "cohort": ("u, t, g", "CASE WHEN u IS NOT NULL THEN date_trunc(g, min(t) OVER (PARTITION BY u)) END"),
 }
 MACROS = frozenset(DEFINITIONS)

@@ -55,9 +55,10 @@ def connect(snapshot: Snapshot, *, private: bool = False) -> duckdb.DuckDBPyConn
     described = [{"application": one.id, "name": one.name, "description": one.description} for one in known]
     _static(connection, "applications", described)
     _static(connection, "pipeline", [_run(entry) for entry in snapshot.ledger])
-    connection.execute(f"CREATE TABLE {INGESTED} AS SELECT max(ingestion_time) AS newest FROM sessions")
+    newest = connection.execute("SELECT max(ingestion_time)::VARCHAR FROM sessions").fetchall()[0][0]
+    ingested = "NULL::TIMESTAMP" if newest is None else f"TIMESTAMP {literal(newest)}"
     for name, (parameters, sql) in DEFINITIONS.items():
-        connection.execute(f"CREATE MACRO {name}({parameters}) AS {sql}")
+        connection.execute(f"CREATE MACRO {name}({parameters}) AS {sql.replace(INGESTED, ingested)}")
     attach(connection, LOADED)
     # Not their directories, because COPY could write into an allowed directory.
     paths = [str(path) for files in snapshot.files.values() for path in files]
