@@ -423,6 +423,21 @@ def test_times_of_too_few_people_to_be_shown_make_no_grain_coarser(
     assert (shown.rows[0][0], shown.rows[-1][0].year) == (datetime(2026, 2, 2), 2026)
 
 
+def test_a_grain_of_more_cells_than_a_chart_has_room_for_is_passed_over(connection: duckdb.DuckDBPyConnection) -> None:
+    """Ten people run each of ten versions in each of ten shells on each of sixty days: 6,000 cells of days."""
+    connection.execute(
+        "INSERT INTO sessions (user_id, start_time, shell, version) "
+        "SELECT 10 * s + p, TIMESTAMP '2026-01-05' + to_days(d::INTEGER), 'shell ' || s // 10, '1.' || s % 10 "
+        "FROM range(100) AS pairs(s), range(10) AS people(p), range(60) AS days(d)"
+    )
+    chart = "type: table\ndata: sessions\nx: [start_time, shell, version]\ny: count\nlimit: 20"
+    shown = ask(connection, chart)
+    assert (shown.grain, len(shown.rows)) == ("week", 900)
+    with pytest.raises(QueryError) as raised:
+        ask(connection, f"{chart}\ngrain: day")
+    assert raised.value.option == "grain"
+
+
 def test_a_date_is_a_time_too(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, people(1, 10, born=date(2025, 5, 5)))
     shown = ask(connection, "type: line\ndata: sessions\nx: born\ny: count\ngrain: year")
