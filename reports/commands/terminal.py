@@ -43,7 +43,7 @@ def load_registry(*needed: str | None) -> dict[str, registry.Application]:
         fail(str(error))
     for id in sorted(filter(None, needed)):
         if id not in loaded:
-            known = ", ".join(loaded.keys() - {registry.PROBE.id})
+            known = ", ".join(sorted(loaded.keys() - {registry.PROBE.id}))
             fail(f"no application {id!r} in the registry; there are {known}")
     return loaded
 
