@@ -1,6 +1,6 @@
 """Building a site of 12 pages and 40 charts, and each kind of block beside its GROUP BY in plain DuckDB.
 
-    python3 .ci/venv python tests/benchmarks/build.py [--sessions 200000 --sessions 10000000] [--blocks] [--keep DIR]
+    python3 .ci/venv python tests/benchmarks/build.py [--sessions 200000 --sessions 10000000] [--no-blocks] [--keep DIR]
 
 Table files are written by DuckDB: twenty thousand of the sample's sessions, again and again under new ids and people.
 The build runs in a process of its own, cold; then `serve` runs over the same, one page is changed, and what it says of

@@ -472,7 +472,7 @@ def test_sigterm_does_not_wait_for_a_store_that_hangs_and_says_what_was_not_answ
 
 
 def test_sigterm_stores_a_group_that_is_still_open(tmp_path: Path) -> None:
-    with serving(tmp_path / "server", group_commit_ms=3000) as server, contextlib.ExitStack() as stack:
+    with serving(tmp_path / "server", group_commit_ms=1500) as server, contextlib.ExitStack() as stack:
         clients = [
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE))
             for _ in range(4)
