@@ -8,6 +8,7 @@ the time that took is printed. A block's peer reads the same files and counts th
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import re
@@ -240,12 +241,20 @@ def best(run: Callable[[], object]) -> float:
     return min(taken)
 
 
+def alone(run: Callable[..., None], *arguments: object) -> None:
+    """Runs it in a process of its own: what this process has used would count as memory of the processes it starts."""
+    process = multiprocessing.get_context("spawn").Process(target=run, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
 def measure(count: int, directory: Path, compare: bool) -> None:
     """All that is printed for one size."""
     bucket = directory / "bucket"
     if not bucket.exists():
         began = time.perf_counter()
-        fill(bucket, count)
+        alone(fill, bucket, count)
         print(f"(filled {count:,} sessions in {time.perf_counter() - began:.0f} s)", file=sys.stderr)
     shutil.rmtree(directory / "project", ignore_errors=True)
     project(directory / "project")
@@ -265,7 +274,7 @@ def measure(count: int, directory: Path, compare: bool) -> None:
     print(f"| {count:,} | {size:,.0f} | {seconds:.1f} | {cpu:.1f} | {memory:,.0f} | {again:.1f} |", flush=True)
     if compare:
         print("\n| block | abaculus, CPU s | GROUP BY, CPU s | ratio |\n|---|---:|---:|---:|")
-        blocks(bucket)
+        alone(blocks, bucket)
         print()
 
 
