@@ -64,7 +64,7 @@ def served(directory: Path, *options: str) -> Iterator[str]:
         for _ in range(10):
             server.terminate()
             time.sleep(0.005)
-        assert server.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert server.wait(10) == 128 + signal.SIGTERM
         # What was built, perhaps for one person's eyes, does not outlive it.
         assert list(scratch.iterdir()) == []
 

@@ -102,7 +102,7 @@ def test_in_ci_nothing_is_waited_for_longer_than_two_seconds(tmp_path: Path, bet
     home = Home(tmp_path, between.url, MY_TOOL_TELEMETRY="1", CI="true")
     ran = home.run("work")
     assert ran.seen == (0, "worked 1\n", "")
-    assert 1.9 < ran.seconds < 30, "the server would have taken a minute"
+    assert 1.9 < ran.seconds < 4
     assert len(home.queued()) == 1
 
 
@@ -329,7 +329,7 @@ def test_a_server_that_never_answers_is_given_up_on(
     put(directory)
     began = time.monotonic()
     made = send(directory, between.url)
-    assert (made.counts["failed"], time.monotonic() - began < 30) == (1, True)
+    assert (made.counts["failed"], time.monotonic() - began < 3) == (1, True)
 
 
 def test_each_session_of_a_batch_goes_by_its_own_answer(directory: str) -> None:

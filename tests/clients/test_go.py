@@ -27,7 +27,10 @@ def test_it_is_formatted(source: Path) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-@pytest.mark.parametrize(("system", "begins"), [("linux", b"\x7fE"), ("windows", b"MZ"), ("darwin", b"\xcf\xfa")])
+@pytest.mark.parametrize(
+    ("system", "begins"),
+    [("linux", b"\x7fE"), ("freebsd", b"\x7fE"), ("windows", b"MZ"), ("darwin", b"\xcf\xfa")],
+)
 def test_a_tool_with_it_builds_on_every_system(source: Path, system: str, begins: bytes) -> None:
     out = source / f"my-tool-{system}"
     # Go's own library is compiled for each system anew: without optimizing, that takes two thirds of the time.

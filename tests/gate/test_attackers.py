@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 PUBLIC, EXACT = Rules(), Rules(rounding=False)
 # ABACULUS_ALL=1 attacks many worlds, CI fewer.
-WORLDS = 12 if os.environ.get("ABACULUS_ALL") else 6 if WHOLE else 2
+WORLDS = 12 if os.environ.get("ABACULUS_ALL") else 6 if WHOLE else 3
 
 
 def follows(rules: Rules, most: int) -> float:

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from ingest.function.bucket_url import open_bucket
 from tests.runner import ROOT
 from tests.servers import free_ports
+from tests.waiting import until
 
 PAGE = ROOT / "site/docs/first-hour.md"
 
@@ -58,15 +58,9 @@ def test_the_first_hour_ends_with_a_session_of_ones_own_tool_on_a_page(
             start_new_session=True,
         )
     try:
-        page = ""
-        for _ in range(300):
-            assert shell.poll() is None, log.read_text(encoding="utf-8")
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{other}/", timeout=10) as answer:
-                    page = answer.read().decode()
-                break
-            except OSError:
-                time.sleep(1)
+        address = f"http://127.0.0.1:{other}/"
+        with until(lambda: urllib.request.urlopen(address), shell, lambda: log.read_text(encoding="utf-8")) as answer:
+            page = answer.read().decode()
         said = log.read_text(encoding="utf-8")
         assert "ab-private" in page, said
         print(said)

@@ -73,7 +73,7 @@ class Server:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=PATIENCE)
+        return self.process.wait(timeout=10)
 
     def refuses(self) -> bool:
         """Whether it takes no more connections."""
@@ -429,7 +429,7 @@ def test_sigterm_finishes_what_was_accepted_and_refuses_the_rest(tmp_path: Path)
             assert server.process.poll() is None
             slow.sendall(body[10:])
             assert slow.recv(12) == b"HTTP/1.1 201"
-        assert server.process.wait(timeout=PATIENCE) == 0
+        assert server.process.wait(timeout=5) == 0
         assert len(server.stored()) == 1
         assert "panicked" not in server.log.read_text(encoding="utf-8")
 
@@ -450,7 +450,7 @@ def test_sigterm_waits_neither_for_slow_bodies_nor_for_slow_headers(tmp_path: Pa
             assert server.put(session(1)) == 201
             server.process.send_signal(signal.SIGTERM)
             assert body.recv(12) == b"HTTP/1.1 408"
-            assert server.process.wait(timeout=30) == 0
+            assert server.process.wait(timeout=8) == 0
         assert "panicked" not in server.log.read_text(encoding="utf-8")
 
 
@@ -466,7 +466,7 @@ def test_sigterm_does_not_wait_for_a_store_that_hangs_and_says_what_was_not_answ
                 client.sendall(head(len(body)) + body)
                 with hangs.accept()[0]:  # it has asked the store
                     server.process.send_signal(signal.SIGTERM)
-                    assert server.process.wait(timeout=30) == 1
+                    assert server.process.wait(timeout=8) == 1
                 assert client.recv(12) == b""
             assert "stopped before 1 request" in server.log.read_text(encoding="utf-8")
 
@@ -491,7 +491,7 @@ def test_sigint_stops_it_too(tmp_path: Path) -> None:
     with serving(tmp_path / "server", log=0) as server:
         assert server.put(session()) == 201
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(timeout=PATIENCE) == 0
+        assert server.process.wait(timeout=5) == 0
         assert server.log.read_text(encoding="utf-8") == ""
 
 
