@@ -13,7 +13,7 @@ import duckdb
 
 from reports.blocks.kinds import PERCENTILES, Measure
 from reports.blocks.published import UNKNOWN
-from reports.gate.cells import Axis, Cell, Counted, Cut, Key, Part, Spread
+from reports.gate.cells import Axis, Cell, Cut, Key, Part, Spread
 from reports.query.quoting import literal, quote
 
 __all__ = ["MOST_CELLS", "count", "text_of"]
@@ -21,8 +21,8 @@ __all__ = ["MOST_CELLS", "count", "text_of"]
 MOST_CELLS = 5_000
 
 
-def count(connection: duckdb.DuckDBPyConnection, cut: Cut) -> Counted:
-    """Counts the cells of a cut: all, or the first that are more than may be shown."""
+def count(connection: duckdb.DuckDBPyConnection, cut: Cut) -> dict[Key, Cell]:
+    """Counts the cells of a cut: all, or the first that are more than may be shown. Each measure has a column."""
     keys = [f"k{number}" for number in range(len(cut.axes))]
     labels = {f"labels{n}": list(axis.labels) for n, axis in enumerate(cut.axes) if axis.labels is not None}
     found = connection.execute(_statement(cut, keys), labels).fetchmany(MOST_CELLS + 1)
@@ -33,7 +33,7 @@ def count(connection: duckdb.DuckDBPyConnection, cut: Cut) -> Counted:
         # Without axes, no rows must give no cell.
         if rows:
             cells[row[:depth]] = Cell(rows, people, own or 0, _parts(row[depth + 3 :], cut))
-    return Counted(cells, cut.measures, cut.places, cut.interval)
+    return cells
 
 
 def _parts(values: Sequence[Any], cut: Cut) -> tuple[Part, ...]:
@@ -53,18 +53,20 @@ def _parts(values: Sequence[Any], cut: Cut) -> tuple[Part, ...]:
 
 def _statement(cut: Cut, keys: Sequence[str]) -> str:
     columns = [f"{_key(axis, number)} AS k{number}" for number, axis in enumerate(cut.axes)]
-    numbers = [_number(measure) if measure.column else "" for measure in cut.measures]
-    # Measures of one column share what is counted of it.
+    numbers = [_number(measure) for measure in cut.measures]
+    # Measures of one column share what is counted of it, and its percentiles are found together.
     shared = [numbers.index(one) for one in numbers]
-    columns += [f"{numbers[number]} AS c{number}" for number in dict.fromkeys(shared) if numbers[number]]
+    columns += [f"{numbers[number]} AS c{number}" for number in dict.fromkeys(shared)]
     rows = f"SELECT {', '.join([*columns, 'user_id'])} FROM {cut.source}"
-    mine, whole, tails = ["count(*) AS n"], ["sum(n)", "count(user_id)", "sum(n) FILTER (user_id IS NOT NULL)"], []
-    for number, measure in enumerate(cut.measures):
-        first, then = _measured(measure, shared[number], f"t{number}")
+    mine, whole = ["count(*) AS n"], ["sum(n)", "count(user_id)", "sum(n) FILTER (user_id IS NOT NULL)"]
+    parts: dict[int, list[float]] = {}
+    for number, measure in zip(shared, cut.measures, strict=True):
+        if measure.name in PERCENTILES:
+            parts.setdefault(number, []).append(PERCENTILES[measure.name])
+        first, then = _measured(measure, number, f"t{number}[{len(parts.get(number, ()))}]")
         mine += first
         whole += then
-        if measure.name in PERCENTILES:
-            tails.append(f"quantile_cont(c{shared[number]}, {PERCENTILES[measure.name]}) AS t{number}")
+    tails = [f"quantile_cont(c{number}, {found}) AS t{number}" for number, found in parts.items()]
     for number in shared if cut.interval else ():
         c, n, s, q = (f"{letter}{number}" for letter in "cnsq")
         alone = "CASE WHEN user_id IS NULL THEN"
@@ -100,8 +102,6 @@ def _number(measure: Measure) -> str:
 
 def _measured(measure: Measure, number: int, tail: str) -> tuple[list[str], list[str]]:
     """The sums of a measure for each person, and then for each cell: the members of `Part`. `tail`: its percentile."""
-    if not measure.column:
-        return [], ["0", "0", "NULL", *["0"] * 4]
     c, n, s, a = (f"{letter}{number}" for letter in "cnsa")
     mine = [f"count({c}) AS {n}"]
     whole = [f"count(user_id) FILTER ({n} > 0)", f"sum({n})"]

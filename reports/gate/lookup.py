@@ -3,18 +3,18 @@ the same rows share the results.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 import duckdb
 
 from reports.blocks.format import inert
-from reports.blocks.published import OTHER
-from reports.gate.cells import Cell, Counted, Cut
+from reports.blocks.published import OTHER, UNKNOWN
+from reports.gate.cells import Cell, Counted, Cut, Part
 from reports.gate.count import MOST_CELLS, count, text_of
 from reports.gate.rules import Rules
-from reports.query.quoting import quote
+from reports.query.quoting import literal, quote
 from reports.query.relation import Relation
 
 __all__ = ["BEYOND", "Ends", "Rows"]
@@ -64,14 +64,17 @@ class Rows:
         return self.known(("labels", name), lambda: self._labels(name))[:limit]
 
     def _labels(self, name: str) -> tuple[str, ...]:
-        step, rows = self.rules.step, self.source
-        # By the column as it is, and only then as text: DuckDB groups a stored text by its number in a dictionary.
-        people = f"SELECT {quote(name)} AS value, user_id, count(*) AS n FROM {rows} GROUP BY ALL"
-        people = f"SELECT {text_of('value')} AS label, user_id, sum(n) AS n FROM ({people}) GROUP BY ALL"
+        step, value = self.rules.step, quote(name)
+        # By the column as it is, and only then as text: DuckDB groups a stored text by its number in a dictionary. Null
+        # and the text of its label are one category.
+        if self.relation.columns[name] == "VARCHAR":
+            value = f"nullif({value}, {literal(UNKNOWN)})"
+        people = f"SELECT {value} AS value, user_id, count(*) AS n FROM {self.source} GROUP BY ALL"
         # The exact order would tell more than rounded numbers. Categories without people are last, by their runs.
         size = f"(2 * {{}} + {step}) // {2 * step} DESC"
         found = self._ask(
-            f"SELECT label FROM (SELECT label, count(user_id) AS people, sum(n) AS n FROM ({people}) GROUP BY ALL) "
+            f"SELECT {text_of('value')} AS label FROM "
+            f"(SELECT value, count(user_id) AS people, sum(n) AS n FROM ({people}) GROUP BY ALL) "
             f"WHERE {self._shows('people', 'n')} ORDER BY {size.format('people')}, "
             f"{size.format('CASE WHEN people = 0 THEN n ELSE 0 END')}, label LIMIT {MOST_LABELS}"
         )
@@ -99,8 +102,21 @@ class Rows:
         return f"({people} >= {self.rules.minimum} OR ({people} = 0 AND {rows} >= {10 * self.rules.minimum}))"
 
     def counted(self, cut: Cut) -> Counted:
-        """The cells of a cut. Blocks over the same rows ask for the same ones."""
-        return self.known(cut, lambda: count(self.connection, cut))
+        """The cells of a cut. Cuts with the same axes in any order share what is counted of all rows."""
+        axes = tuple(sorted(cut.axes, key=repr))
+        measures = tuple(sorted({one for one in cut.measures if one.column}, key=str))
+        wanted = Cut(cut.source, axes, measures, interval=cut.interval)
+        found = self.known(wanted, lambda: count(self.connection, wanted))
+        self.known(Cut(cut.source, axes), lambda: found)
+        places = [axes.index(axis) for axis in cut.axes]
+        parts = [measures.index(one) if one.column else None for one in cut.measures]
+        cells = {
+            tuple(key[place] for place in places): replace(
+                cell, parts=tuple(Part() if part is None else cell.parts[part] for part in parts)
+            )
+            for key, cell in found.items()
+        }
+        return Counted(cells, cut.measures, cut.places, cut.interval)
 
     def named(self, cut: Cut) -> float:
         """Which part of the rows that have a name on every axis is in shown cells."""
