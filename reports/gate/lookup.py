@@ -11,7 +11,7 @@ import duckdb
 
 from reports.blocks.format import inert
 from reports.blocks.published import OTHER, UNKNOWN
-from reports.gate.cells import Cell, Counted, Cut, Part
+from reports.gate.cells import Cell, Counted, Cut, Key, Part
 from reports.gate.count import MOST_CELLS, count, text_of
 from reports.gate.rules import Rules
 from reports.query.quoting import literal, quote
@@ -61,29 +61,38 @@ class Rows:
 
     def labels(self, name: str, limit: int) -> tuple[str, ...]:
         """The named categories: of those that may be shown, the ones with most people, by rounded numbers."""
-        return self.known(("labels", name), lambda: self._labels(name))[:limit]
+        return tuple(self._categories(name)[0])[:limit]
 
-    def _labels(self, name: str) -> tuple[str, ...]:
+    def _categories(self, name: str) -> tuple[dict[str, Cell], int]:
+        """The categories that may be shown, in the order of their size, and the number of all rows."""
+        return self.known(("categories", name), lambda: self._sized(name))
+
+    def _sized(self, name: str) -> tuple[dict[str, Cell], int]:
         step, value = self.rules.step, quote(name)
         # By the column as it is, and only then as text: DuckDB groups a stored text by its number in a dictionary. Null
         # and the text of its label are one category.
         if self.relation.columns[name] == "VARCHAR":
             value = f"nullif({value}, {literal(UNKNOWN)})"
         people = f"SELECT {value} AS value, user_id, count(*) AS n FROM {self.source} GROUP BY ALL"
+        values = (
+            "SELECT value, count(user_id) AS people, sum(n) AS n, sum(n) FILTER (user_id IS NOT NULL) AS own, "
+            f"sum(sum(n)) OVER () AS whole FROM ({people}) GROUP BY value"
+        )
         # The exact order would tell more than rounded numbers. Categories without people are last, by their runs.
         size = f"(2 * {{}} + {step}) // {2 * step} DESC"
         found = self._ask(
-            f"SELECT {text_of('value')} AS label FROM "
-            f"(SELECT value, count(user_id) AS people, sum(n) AS n FROM ({people}) GROUP BY ALL) "
+            f"SELECT {text_of('value')} AS label, n, people, own, whole FROM ({values}) "
             f"WHERE {self._shows('people', 'n')} ORDER BY {size.format('people')}, "
             f"{size.format('CASE WHEN people = 0 THEN n ELSE 0 END')}, label LIMIT {MOST_LABELS}"
         )
         # Two categories that look the same would be drawn as one and counted as two. The same holds for a category
         # called "Other".
-        shown = {OTHER: OTHER}
-        for (label,) in found:
-            shown.setdefault(inert(label), label)
-        return tuple(label for label in shown.values() if label != OTHER)
+        seen, cells = {OTHER}, {}
+        for label, rows, people, own, _ in found:
+            if inert(label) not in seen:
+                seen.add(inert(label))
+                cells[label] = Cell(rows, people, own or 0, ())
+        return cells, found[0][-1] if found else 0
 
     def in_order(self, name: str, labels: tuple[str, ...]) -> list[str]:
         """Those of these categories whose rows are together in the order of the query. An order by single rows would
@@ -106,7 +115,7 @@ class Rows:
         axes = tuple(sorted(cut.axes, key=repr))
         measures = tuple(sorted({one for one in cut.measures if one.column}, key=str))
         wanted = Cut(cut.source, axes, measures, interval=cut.interval)
-        found = self.known(wanted, lambda: count(self.connection, wanted))
+        found = self.known(wanted, lambda: self._cells(wanted))
         self.known(Cut(cut.source, axes), lambda: found)
         places = [axes.index(axis) for axis in cut.axes]
         parts = [measures.index(one) if one.column else None for one in cut.measures]
@@ -117,6 +126,14 @@ class Rows:
             for key, cell in found.items()
         }
         return Counted(cells, cut.measures, cut.places, cut.interval)
+
+    def _cells(self, cut: Cut) -> dict[Key, Cell]:
+        if len(cut.axes) == 1 and cut.axes[0].labels and not cut.measures and cut.source == self.source:
+            cells, whole = self._categories(cut.axes[0].column.name)
+            known = {(number,): cells[label] for number, label in enumerate(cut.axes[0].labels, 1)}
+            if sum(cell.rows for cell in known.values()) == whole:
+                return known
+        return count(self.connection, cut)
 
     def named(self, cut: Cut) -> float:
         """Which part of the rows that have a name on every axis is in shown cells."""
