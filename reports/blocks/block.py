@@ -57,6 +57,11 @@ class Block:
     order: str | tuple[str, ...] | None = None
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
+    @property
+    def groups(self) -> tuple[Any, ...]:
+        """What its rows are grouped by. Blocks with the same groups differ in what they measure."""
+        return self.type, self.data.lower(), self.x, self.color, self.more, self.grain, self.limit, self.interval
+
 
 def parse(text: str) -> Block:
     """Reads a block. Raises `BlockError` with every fault at once."""

@@ -34,7 +34,7 @@ class Cut:
     """One way to divide rows into cells, and the measures of each cell.
 
     `source` is SQL of people's rows. The parts of a key at `places` name the whole of which a bare `share` is a part.
-    `interval` asks for the spread of the measures.
+    `interval` asks for the spread of the measures. `also` are measures of other blocks, to count at the same time.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Cut:
     measures: tuple[Measure, ...] = ()
     places: tuple[int, ...] = ()
     interval: bool = False
+    also: frozenset[Measure] = frozenset()
 
 
 @dataclass(frozen=True)

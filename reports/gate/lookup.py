@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from reports.blocks.format import inert
+from reports.blocks.kinds import Measure
 from reports.blocks.published import OTHER, UNKNOWN
 from reports.gate.cells import Cell, Counted, Cut, Key, Part
 from reports.gate.count import MOST_CELLS, count, text_of
@@ -40,13 +41,16 @@ class Ends:
 
 @dataclass(frozen=True)
 class Rows:
-    """People's rows. `source` is their SQL, and `relation` has what is known about them."""
+    """People's rows. `source` is their SQL, and `relation` has what is known about them. `also` are the measures of other
+    blocks with the same groups.
+    """
 
     connection: duckdb.DuckDBPyConnection
     source: str
     relation: Relation
     rules: Rules
     now: datetime
+    also: frozenset[Measure] = frozenset()
 
     def known(self, key: Any, find: Callable[[], Found]) -> Found:
         """The cached result of this key, or a new one."""
@@ -113,7 +117,7 @@ class Rows:
     def counted(self, cut: Cut) -> Counted:
         """The cells of a cut. Cuts with the same axes in any order share what is counted of all rows."""
         axes = tuple(sorted(cut.axes, key=repr))
-        measures = tuple(sorted({one for one in cut.measures if one.column}, key=str))
+        measures = tuple(sorted({one for one in (*cut.measures, *cut.also) if one.column}, key=str))
         wanted = Cut(cut.source, axes, measures, interval=cut.interval)
         found = self.known(wanted, lambda: self._cells(wanted))
         self.known(Cut(cut.source, axes), lambda: found)

@@ -90,7 +90,7 @@ def _usual(rows: Rows, block: Block, unit: str, more: tuple[Axis, ...]) -> Plan:
     current, begun = None, None
 
     def cut_by(*axes: Axis) -> Cut:
-        return Cut(rows.source, axes, block.y, (0,) if len(axes) > 1 else (), block.interval)
+        return Cut(rows.source, axes, block.y, (0,) if len(axes) > 1 else (), block.interval, rows.also)
 
     if found and found[0][1] == "time":
         name = found[0][0]

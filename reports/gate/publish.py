@@ -11,7 +11,7 @@ the `Published` that this returns. Each step is a function of the one before, an
 CI runs have no `user_id`: they count as runs, never as people.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -19,9 +19,10 @@ from datetime import datetime
 import duckdb
 
 from reports.blocks.block import Block
+from reports.blocks.kinds import Measure
 from reports.blocks.published import Column, Filter, Published
 from reports.gate.cells import Counted, Cut
-from reports.gate.columns import INTEGERS, dimension, find, finite, unit_of
+from reports.gate.columns import INTEGERS, dimension, find, finite, measured, unit_of
 from reports.gate.count import MOST_CELLS
 from reports.gate.fit import misfits
 from reports.gate.lookup import Rows
@@ -51,11 +52,13 @@ def publish(
     now: datetime,
     relation: Relation | None = None,
     source: str | None = None,
+    also: Collection[Measure] = (),
 ) -> Published:
     """Aggregates the relation that `block.data` names. `unit` says what its rows are, "" if they are not people's.
 
     `relation` has what earlier blocks over the same rows have found, under the same rules. `source` is SQL for these
-    rows that is fast to read repeatedly, if there is any. Raises `QueryError` if the block does not fit the relation.
+    rows that is fast to read repeatedly, if there is any; `also` are measures that later blocks with the same groups
+    ask for. Raises `QueryError` if the block does not fit the relation.
     """
     relation = relation or look(connection, block.data)
     columns = relation.columns
@@ -67,7 +70,8 @@ def publish(
     if block.data.lower() not in VIEWS and whose != relation.user_id:
         raise QueryError(f'user_id of "{block.data}" is {whose}; it must be the unchanged column of a view')
     with nullcontext(source) if source else _read_once(connection, block, columns) as read:
-        rows = Rows(connection, read, relation, rules, now)
+        fit = frozenset(one for one in also if source and _fits(one, columns))
+        rows = Rows(connection, read, relation, rules, now, fit)
         made = _shown(rows, block, unit)
         if block.trend and not made.empty:
             more = (block.color, *block.more) if block.color else ()
@@ -75,6 +79,14 @@ def publish(
             by_time = replace(by_time, interval=False)
             made = with_trend(made, _shown(rows, by_time, unit))
     return made
+
+
+def _fits(measure: Measure, columns: Mapping[str, str]) -> bool:
+    try:
+        measured(measure, columns)
+    except QueryError:
+        return False
+    return True
 
 
 def _shown(rows: Rows, block: Block, unit: str) -> Published:

@@ -1,11 +1,14 @@
 """Caches for the blocks of one build: results, and what is known about a relation."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from reports.blocks.block import Block
+from reports.blocks.block import Block, BlockError, read
+from reports.blocks.kinds import Measure
 from reports.blocks.names import words
 from reports.blocks.published import Published
 from reports.gate.publish import columns_of, publish
@@ -25,8 +28,18 @@ class Shared:
     def __init__(self, rules: Rules, now: datetime) -> None:
         self.rules, self.now = rules, now
         self.counted: dict[tuple[Any, ...], Published] = {}
+        # What the blocks of the site measure, by their groups.
+        self._measures = defaultdict[tuple[Any, ...], set[Measure]](set)
         self._relations: dict[tuple[Any, ...], Relation] = {}
         self._scopes: dict[str, Any] = {}
+
+    def expect(self, blocks: Iterable[str]) -> None:
+        """Notes what these blocks measure. Those with the same groups are then counted together."""
+        for text in blocks:
+            with suppress(BlockError):
+                block, _ = read(text)
+                if block and block.people:
+                    self._measures[block.groups].update(block.y)
 
     def columns(self, queries: Queries, name: str) -> Mapping[str, str]:
         """The columns of a view, query or chart of a page, with their types."""
@@ -63,6 +76,7 @@ class Shared:
                 now=self.now,
                 relation=relation,
                 source=queries.rows(data, columns_of(block)),
+                also=self._measures[block.groups],
             )
         return found
 

@@ -81,6 +81,8 @@ class Site:
             # Columns that all pages read are loaded together, if they are known at the start.
             for source in sources.values():
                 self.loaded.want((one.text for one in source.blocks), words(str(source.front.meta)))
+        for source in sources.values():
+            self.shared.expect(one.text for one in source.blocks if one.kind == "chart")
         templates = generated_pages.templates(sources)
         pages = {path: self.page(source) for path, source in sources.items() if path not in templates}
         generated = {path: self._generated(path, sources, pages) for path in templates}
