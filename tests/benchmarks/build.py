@@ -184,6 +184,8 @@ def rebuilt(directory: Path, bucket: Path) -> float:
 
 def environment() -> dict[str, str]:
     root = str(Path(__file__).parents[2])
+    # An installation has compiled what it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**os.environ, "PYTHONPATH": root, "ABACULUS_APPLICATIONS": f"{root}/ingest/applications"}
 
 

@@ -70,7 +70,9 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pages of this project over generated sessions."""
+    """The pages of this project over generated sessions, or the site in $ABACULUS_SITE."""
+    if named := os.environ.get("ABACULUS_SITE"):
+        return Path(named)
     place, end = tmp_path_factory.mktemp("lighthouse"), datetime.now(UTC)
     bucket = str(place / "bucket")
     fill(
