@@ -41,8 +41,8 @@ class Ends:
 
 @dataclass(frozen=True)
 class Rows:
-    """People's rows. `source` is their SQL, and `relation` has what is known about them. `also` are the measures of other
-    blocks with the same groups.
+    """People's rows. `source` is their SQL, and `relation` has what is known about them. `also` are the measures of
+    other blocks with the same groups.
     """
 
     connection: duckdb.DuckDBPyConnection
