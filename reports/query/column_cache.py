@@ -26,7 +26,8 @@ class Loaded:
         self.connection = connection
         # The person is loaded in addition to the columns that a page names.
         self._words = {view: {"user_id"} for view, unit in VIEWS.items() if unit}
-        self._parts: set[str] = set()
+        # The members of RUN that a page names.
+        self._parts = {view: set[str]() for view in self._words}
         self._views: dict[str, Mapping[str, str]] = {}
         # The columns to load, until a page names more.
         self._wanted: dict[str, Mapping[str, str]] = {}
@@ -36,10 +37,10 @@ class Loaded:
         """Collects the columns that blocks of a page may read; `for_all` are column names for each."""
         self._wanted.clear()
         for text in blocks:
-            read = words(text)
+            read, parts = words(text), re.findall(rf'\b{RUN}"?\s*\.\s*"?(\w+)', text.lower())
             for view in self._words.keys() & read:
                 self._words[view] |= read.union(for_all)
-            self._parts.update(re.findall(rf'\b{RUN}"?\s*\.\s*"?(\w+)', text.lower()))
+                self._parts[view].update(parts)
 
     def relation(self, view: str, application: str | None, columns: Collection[str] = ()) -> str | None:
         """SQL for the rows of a view, limited to an application. None if one of these columns is not loaded."""
@@ -71,7 +72,7 @@ class Loaded:
         wanted = {name: quote(name) for name in self._views[view] if name.lower() in self._words[view]}
         if RUN in wanted:
             there = describe(self.connection, f"SELECT unnest({RUN}) FROM memory.main.{view}")
-            parts = [f"{quote(name)} := {RUN}.{quote(name)}" for name in there if name.lower() in self._parts]
+            parts = [f"{quote(name)} := {RUN}.{quote(name)}" for name in there if name.lower() in self._parts[view]]
             wanted |= {RUN: f"struct_pack({', '.join(parts)})"}
             if not parts:
                 del wanted[RUN]
