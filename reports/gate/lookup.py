@@ -132,11 +132,12 @@ class Rows:
         return Counted(cells, cut.measures, cut.places, cut.interval)
 
     def _cells(self, cut: Cut) -> dict[Key, Cell]:
+        """Counts a cut, unless finding the categories of its only axis has counted all of it: nothing is "Other"."""
         if len(cut.axes) == 1 and cut.axes[0].labels and not cut.measures and cut.source == self.source:
             cells, whole = self._categories(cut.axes[0].column.name)
-            known = {(number,): cells[label] for number, label in enumerate(cut.axes[0].labels, 1)}
-            if sum(cell.rows for cell in known.values()) == whole:
-                return known
+            named = {(number,): cells[label] for number, label in enumerate(cut.axes[0].labels, 1)}
+            if sum(cell.rows for cell in named.values()) == whole:
+                return named
         return count(self.connection, cut)
 
     def named(self, cut: Cut) -> float:

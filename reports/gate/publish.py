@@ -77,7 +77,7 @@ def publish(
             more = (block.color, *block.more) if block.color else ()
             by_time = replace(block, type="line", x=block.trend, color=block.x, more=more, y=block.y[:1], trend=None)
             by_time = replace(by_time, interval=False)
-            made = with_trend(made, _shown(rows, by_time, unit))
+            made = with_trend(made, _shown(replace(rows, also=frozenset()), by_time, unit))
     return made
 
 

@@ -184,8 +184,6 @@ def rebuilt(directory: Path, bucket: Path) -> float:
 
 def environment() -> dict[str, str]:
     root = str(Path(__file__).parents[2])
-    # An installation has compiled what it imports.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**os.environ, "PYTHONPATH": root, "ABACULUS_APPLICATIONS": f"{root}/ingest/applications"}
 
 
@@ -286,6 +284,8 @@ def main() -> None:
     parser.add_argument("--no-blocks", action="store_true", help="only the whole site")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the tables there, for the next time")
     options = parser.parse_args()
+    # An installation has compiled what it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"DuckDB {duckdb.__version__}\n"
